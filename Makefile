@@ -1,0 +1,78 @@
+# Softmesh. `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+
+VENV ?= .venv
+PY := $(VENV)/bin/python
+PYTHON ?= python3
+
+# Debian packages: Python's own tools, namespaces and captures, the route reflector, strongSwan.
+PYTHON_PACKAGES := python3 python3-venv
+LAB_PACKAGES := iproute2 iputils-ping util-linux tcpdump bird2 openssl \
+    charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: demo
+demo: packages venv ## Show the main job on real daemons (root; sets everything up)
+	lab/sandbox $(CURDIR)/$(PY) -m lab.demo
+
+.PHONY: test
+test: packages venv lint test-unit test-lab ## Everything CI runs (root; sets everything up)
+
+.PHONY: test-unit
+test-unit: venv ## Unit and property tests: neither root nor daemons
+	$(PY) -m pytest tests/unit tests/property
+
+.PHONY: test-lab
+test-lab: packages venv ## Lab tests: real daemons in network namespaces (root)
+	lab/sandbox $(CURDIR)/$(PY) -m pytest -v tests/lab
+
+.PHONY: lint
+lint: venv ## ruff and mypy
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+.PHONY: fuzz
+fuzz: venv ## Mutate attributes for MINUTES (default 5)
+	$(PY) fuzz/decode.py $(or $(MINUTES),5)
+
+.PHONY: bench
+bench: packages venv ## Benchmarks: decode, hook, converge (root)
+	$(PY) bench/decode.py
+	lab/sandbox $(CURDIR)/$(PY) -m bench.hook
+	lab/sandbox $(CURDIR)/$(PY) -m bench.converge
+
+.PHONY: venv
+venv: $(VENV)/.installed ## The Python environment in .venv, from PyPI
+
+$(VENV)/.installed: pyproject.toml
+	@echo "installing Python parts into $(VENV) from PyPI: see dependencies in pyproject.toml"
+	# Debian splits ensurepip off into python3-venv; say so instead of a traceback.
+	$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed: apt-get install $(PYTHON_PACKAGES)" >&2; exit 1; }
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+.PHONY: packages
+packages: ## The Debian packages a lab needs (root; nothing is started)
+	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PYTHON_PACKAGES) $(LAB_PACKAGES) 2>/dev/null |
+	    awk '$$2 == "installed" { print $$1 }' | sort | comm -13 - <(printf '%s\n' $(PYTHON_PACKAGES) $(LAB_PACKAGES) | sort))
+	[ -z "$$missing" ] && exit 0
+	[ "$$(id -u)" = 0 ] || { echo "missing Debian packages; as root: apt-get install" $$missing >&2; exit 1; }
+	echo "installing Debian packages:" $$missing
+	# BIRD and strongSwan are for the lab's namespaces: keep the host from starting them as services.
+	if [ ! -e /usr/sbin/policy-rc.d ]; then
+	    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+	    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+	    chmod +x /usr/sbin/policy-rc.d
+	fi
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+
+.PHONY: clean
+clean: ## Remove what make made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

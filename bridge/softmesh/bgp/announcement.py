@@ -1,0 +1,71 @@
+"""What we announce, and how ExaBGP is told."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """One prefix of ours with what goes into its UPDATE; addresses are checked when it is rendered."""
+
+    prefix: str
+    """Network in CIDR notation, of either family."""
+    next_hop: str
+    """Our address in the core, of either family."""
+    tunnel_encapsulation: bytes | None = None
+    """Value octets of attribute 23 (RFC 9012 §2)."""
+    extended_communities: tuple[int, ...] = ()
+    """Each as its 64-bit value."""
+    communities: tuple[int, ...] = ()
+    """Standard communities (RFC 1997), each as its 32-bit value."""
+
+
+def checked(announcement: Announcement) -> Announcement:
+    """Return the announcement with its prefix in canonical form.
+
+    Raises ValueError, saying what is wrong, for anything that must not get into a command line.
+    """
+    prefix = ipaddress.ip_network(announcement.prefix)
+    ipaddress.ip_address(announcement.next_hop)
+    if any(not 0 <= value < 1 << 64 for value in announcement.extended_communities):
+        raise ValueError("an extended community is a number of 64 bits")
+    if any(not 0 <= value < 1 << 32 for value in announcement.communities):
+        raise ValueError("a community is a number of 32 bits")
+    return Announcement(
+        str(prefix),
+        announcement.next_hop,
+        announcement.tunnel_encapsulation,
+        announcement.extended_communities,
+        announcement.communities,
+    )
+
+
+def announce_command(announcement: Announcement) -> str:
+    """Return ExaBGP's API command, without newline. Raises ValueError as ``checked`` does."""
+    announcement = checked(announcement)
+    words = [f"announce route {_route(announcement)}"]
+    if announcement.tunnel_encapsulation is not None:
+        words.append(f"attribute [ 0x17 0xc0 0x{announcement.tunnel_encapsulation.hex()} ]")
+    if announcement.extended_communities:
+        values = " ".join(f"0x{value:016x}" for value in announcement.extended_communities)
+        words.append(f"extended-community [ {values} ]")
+    if announcement.communities:
+        values = " ".join(f"{value >> 16}:{value & 0xFFFF}" for value in announcement.communities)
+        words.append(f"community [ {values} ]")
+    return " ".join(words)
+
+
+def withdraw_command(announcement: Announcement) -> str:
+    """Return the API command that withdraws the prefix. Raises ValueError as ``checked`` does."""
+    return f"withdraw route {_route(checked(announcement))}"
+
+
+def _route(announcement: Announcement) -> str:
+    next_hop = ipaddress.ip_address(announcement.next_hop)
+    text = str(next_hop)
+    if ":" in announcement.prefix and next_hop.version == 4:
+        # Across an IPv4 core an IPv6 prefix has an IPv4-mapped next hop (RFC 4798 §2, RFC 4291 §2.5.5.2).
+        text = f"::ffff:{next_hop}"
+    return f"{announcement.prefix} next-hop {text}"

@@ -1,0 +1,101 @@
+"""When to ask a neighbour to send its routes again, and when it has.
+
+Each line of ExaBGP about a neighbour has a number one higher than the last; a number left out is a line lost.
+The count is one for all of ExaBGP's child processes, so a second process on the same neighbour makes it jump
+for ever: hence the growing pause between two requests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from softmesh.bgp.route import Family
+
+QUIET = 5.0
+"""Seconds without a line from the neighbour after which a refresh without a marked end counts as complete."""
+
+FIRST_PAUSE = 10.0
+LONGEST_PAUSE = 600.0
+
+
+@dataclass(slots=True)
+class _Requests:
+    at: float
+    pause: float
+    wanted: bool = False
+
+
+@dataclass(slots=True)
+class _Refresh:
+    sent: bool
+    heard: float
+
+
+class RouteRefresh:
+    """Counts lines, schedules requests and watches for silence; times are CLOCK_MONOTONIC seconds."""
+
+    def __init__(self) -> None:
+        self._counters: dict[str, int] = {}
+        self._requests: dict[str, _Requests] = {}
+        self._refreshes: dict[tuple[str, Family], _Refresh] = {}
+
+    def counted(self, neighbor: str, counter: int, now: float) -> int:
+        """Take a line's number; return how many are missing before it; any make a refresh due."""
+        last = self._counters.get(neighbor)
+        self._counters[neighbor] = counter
+        # A count that starts again is a neighbour ExaBGP has configured anew, with a new session.
+        if last is None or counter <= last + 1:
+            return 0
+        requests = self._requests.setdefault(neighbor, _Requests(now - FIRST_PAUSE, FIRST_PAUSE))
+        if not requests.wanted:
+            recent = now - requests.at < 2 * requests.pause
+            requests.pause = min(2 * requests.pause, LONGEST_PAUSE) if recent else FIRST_PAUSE
+            requests.wanted = True
+        return counter - last - 1
+
+    def due(self, now: float) -> list[str]:
+        """Return the neighbours to be asked now, and take them as asked."""
+        asked = []
+        for neighbor, requests in self._requests.items():
+            if requests.wanted and now - requests.at >= requests.pause:
+                requests.wanted = False
+                requests.at = now
+                asked.append(neighbor)
+        return asked
+
+    def begun(self, neighbor: str, family: Family, now: float, *, sent: bool) -> None:
+        """A refresh is on; ``sent`` once the request is known to have gone out."""
+        self._refreshes[neighbor, family] = _Refresh(sent, now)
+
+    def sent(self, neighbor: str | None, family: Family, now: float) -> None:
+        """ExaBGP has taken the request to one neighbour, or to all of them."""
+        for (of, about), refresh in self._refreshes.items():
+            if about is family and neighbor in {None, of}:
+                refresh.sent = True
+                refresh.heard = now
+
+    def heard(self, neighbor: str, now: float) -> None:
+        """A line from the neighbour: its refreshes are not silent."""
+        for family in Family:
+            refresh = self._refreshes.get((neighbor, family))
+            if refresh is not None:
+                refresh.heard = now
+
+    def ended(self, neighbor: str, family: Family) -> None:
+        """The refresh is complete, or its session is gone."""
+        self._refreshes.pop((neighbor, family), None)
+
+    def silent(self, now: float) -> list[tuple[str, Family]]:
+        """Return the refreshes that silence has completed, and take them as ended."""
+        ended = [
+            of for of, refresh in self._refreshes.items() if refresh.sent and now - refresh.heard >= QUIET
+        ]
+        for of in ended:
+            del self._refreshes[of]
+        return ended
+
+    def deadline(self) -> float | None:
+        """When ``due`` or ``silent`` should be asked next."""
+        times = [refresh.heard + QUIET for refresh in self._refreshes.values() if refresh.sent]
+        times += [requests.at + requests.pause for requests in self._requests.values() if requests.wanted]
+        return min(times, default=None)

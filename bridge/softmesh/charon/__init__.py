@@ -1,0 +1,1 @@
+"""What strongSwan has and does, over VICI."""

@@ -1,0 +1,102 @@
+"""Does one action at a time to charon and looks at what it holds; never waits for a peer."""
+
+from __future__ import annotations
+
+from softmesh.charon import listing
+from softmesh.charon.actions import (
+    Action,
+    Initiate,
+    LoadConnection,
+    LoadKey,
+    TerminateChild,
+    TerminateIke,
+    UnloadConnection,
+)
+from softmesh.charon.connection import OWNED, Connection
+from softmesh.charon.observed import Observed
+from softmesh.charon.render import load_key_message
+from softmesh.charon.vici import CommandError, Vici, ViciConnection
+
+_NO_WAIT = -1
+"""The ``timeout`` of initiate and terminate, in milliseconds: answer once the first packet is sent."""
+
+
+class Driver:
+    """Applies actions over a VICI connection.
+
+    Every method raises CommandError with charon's words where charon refuses, Unreachable where it does not
+    answer, and returns without error where there is nothing left to do.
+    """
+
+    def __init__(self, vici: Vici | ViciConnection) -> None:
+        self._vici = vici
+
+    async def apply(self, action: Action) -> None:
+        """Do what the action says."""
+        match action:
+            case LoadConnection(connection):
+                await self.load_connection(connection)
+            case UnloadConnection(name):
+                await self.unload_connection(name)
+            case Initiate(connection_name, child):
+                await self.initiate(connection_name, child)
+            case TerminateIke(unique_id, _, force):
+                await self.terminate_ike(unique_id, force=force)
+            case TerminateChild(unique_id):
+                await self.terminate_child(unique_id)
+            case LoadKey(private_key):
+                await self.load_key(private_key)
+
+    async def observe(self) -> Observed:
+        """Look once at all that charon holds: three commands, however many softwires there are."""
+        conns = await self._vici.stream("list-conns", None, "list-conn")
+        # Never with noblock, which leaves out SAs that are busy: those would look like gone.
+        sas = await self._vici.stream("list-sas", None, "list-sa")
+        keys = await self._vici.request("get-keys")
+        return Observed(listing.connections(conns), listing.ike_sas(sas), listing.key_ids(keys))
+
+    async def load_connection(self, connection: Connection) -> None:
+        """Load it in place of the one that has its name; SAs that exist stay as they are."""
+        _check_owned(connection.name)
+        await self._vici.request("load-conn", connection.to_vici())
+
+    async def unload_connection(self, name: str) -> None:
+        """Unload it; SAs that exist stay as they are."""
+        _check_owned(name)
+        try:
+            await self._vici.request("unload-conn", {"name": name})
+        except CommandError as error:
+            if "not found" not in error.errmsg:
+                raise
+
+    async def initiate(self, connection: str, child: str) -> None:
+        """Begin to set up a child; how it goes on shows in the SAs and events.
+
+        Raises CommandError where there is no such child, or not even the first packet could be sent.
+        """
+        _check_owned(connection)
+        await self._vici.request("initiate", {"ike": connection, "child": child, "timeout": _NO_WAIT})
+
+    async def terminate_ike(self, unique_id: str, *, force: bool = True) -> None:
+        """Delete an IKE_SA: by force at once, the peer being told; otherwise when the peer has answered."""
+        await self._terminate({"ike-id": unique_id, "force": force, "timeout": _NO_WAIT})
+
+    async def terminate_child(self, unique_id: str) -> None:
+        """Begin to delete a CHILD SA; it goes when the peer has answered, after what is under way with it."""
+        await self._terminate({"child-id": unique_id, "timeout": _NO_WAIT})
+
+    async def load_key(self, private_key: bytes) -> None:
+        """Load a private key in PEM or DER."""
+        await self._vici.request("load-key", load_key_message(private_key))
+
+    async def _terminate(self, message: dict[str, str | bool | int]) -> None:
+        try:
+            await self._vici.request("terminate", message)
+        except CommandError as error:
+            if "no matching SAs" not in error.errmsg:
+                raise
+
+
+def _check_owned(name: str) -> None:
+    if not name.startswith(OWNED):
+        raise ValueError(f"connection {name!r} is not ours to change")

@@ -1,0 +1,63 @@
+"""What charon holds, as found by one list-conns, one list-sas and one get-keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSa:
+    """A CHILD SA as list-sas or an event describes it."""
+
+    name: str
+    unique_id: str
+    state: str
+    """INSTALLED is the one that carries traffic; REKEYED and DELETED stay listed for a while."""
+    mode: str
+    protocol: str
+    local_ts: frozenset[str]
+    remote_ts: frozenset[str]
+    spi_in: str = ""
+    spi_out: str = ""
+    encr_alg: str = ""
+    integ_alg: str = ""
+    encap: bool = False
+    bytes_in: int = 0
+    bytes_out: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+    installed_for: int = 0
+    """Seconds since it was installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSa:
+    """An IKE_SA made from a connection of ours."""
+
+    connection: str
+    unique_id: str
+    state: str
+    initiator: bool
+    local_host: str
+    remote_host: str
+    local_id: str
+    remote_id: str
+    initiator_spi: str = ""
+    responder_spi: str = ""
+    established_for: int | None = None
+    """Seconds since it was established; None before."""
+    tasks: frozenset[str] = frozenset()
+    """Names of its active and queued tasks: CHILD_CREATE while a CHILD SA is being negotiated."""
+    children: tuple[ChildSa, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One look at charon. Only what carries our prefix is in it, save for the key identifiers."""
+
+    connections: Mapping[str, frozenset[str]]
+    """Names of loaded connections, each with the names of its children."""
+    ike_sas: tuple[IkeSa, ...]
+    key_ids: frozenset[str]
+    """Private keys charon holds, by VICI's own identifier: SHA-1 over the subjectPublicKey's bits, in hex."""

@@ -1,0 +1,40 @@
+"""ExaBGP's child: keep the Adj-RIB-In and serve it to the bridge."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+
+from softmesh.bgp.hook import DEFAULT_SOCKET, DEFAULT_STALE_TIME, Hook
+from softmesh.errors import OperatorError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument(
+        "--socket", default=DEFAULT_SOCKET, help=f"unix socket to serve on [{DEFAULT_SOCKET}]"
+    )
+    parser.add_argument(
+        "--stale-time",
+        type=float,
+        default=DEFAULT_STALE_TIME,
+        metavar="SECONDS",
+        help=f"how long routes of a lost session are kept [{DEFAULT_STALE_TIME:g}]",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until ExaBGP ends. Returns 0; raises OperatorError when it cannot start."""
+    if os.isatty(sys.stdin.fileno()):
+        raise OperatorError(
+            "hook: standard input is a terminal; ExaBGP starts this command: "
+            "put it in a process stanza, as exabgp/softmesh.conf does"
+        )
+    if not args.stale_time > 0:
+        raise OperatorError(f"hook: --stale-time {args.stale_time:g} must be more than 0 seconds")
+    hook = Hook(sys.stdin.fileno(), sys.stdout.fileno(), args.socket, stale_time=args.stale_time)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: hook.stop())
+    return hook.run()

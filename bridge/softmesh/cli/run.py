@@ -1,0 +1,78 @@
+"""The bridge: keep charon's softwires as BGP says."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+from pathlib import Path
+
+import structlog
+
+from softmesh.cli.arguments import add_config_argument
+from softmesh.config import Config, load
+from softmesh.control.bridge import Bridge
+from softmesh.control.exabgp import managed_exabgp
+from softmesh.control.server import ControlServer
+from softmesh.errors import SoftmeshError
+from softmesh.log import configure
+from softmesh.mesh.identity import load_identity
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    add_config_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until SIGTERM or SIGINT; SIGHUP reads the file again."""
+    path: Path = args.config
+    config = load(path)
+    configure(config.log.level, config.log.format)
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(_serve(path, config))
+    return 0
+
+
+async def _serve(path: Path, config: Config) -> None:
+    log = structlog.get_logger("softmesh.run")
+    config.sockets.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    bridge = Bridge(config, load_identity(config.identity.private_key))
+    server = await ControlServer(
+        config.sockets.control,
+        {
+            "status": bridge.answer_status,
+            "explain": bridge.answer_explain,
+            "plan": bridge.answer_plan,
+            "announce": bridge.answer_announce,
+            "withdraw": bridge.answer_withdraw,
+        },
+    ).serve()
+    exabgp = managed_exabgp(config) if config.bgp.managed else None
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    loop.add_signal_handler(signal.SIGHUP, _reload, path, bridge)
+    log.info("started", endpoint=str(config.endpoint), managed_exabgp=exabgp is not None)
+    async with server:
+        try:
+            await bridge.run(exabgp)
+        finally:
+            config.sockets.control.unlink(missing_ok=True)
+            log.info("stopped; softwires stay as they are")
+
+
+def _reload(path: Path, bridge: Bridge) -> None:
+    log = structlog.get_logger("softmesh.run")
+    try:
+        config = load(path)
+        bridge.configure(config, load_identity(config.identity.private_key))
+    except SoftmeshError as error:
+        log.error("configuration not taken over", problem=str(error))
+    else:
+        log.info("configuration taken over")
+
+

@@ -1,0 +1,73 @@
+"""Each softwire: state, reason, since when, SPIs, bytes, from which route."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from softmesh.cli.arguments import add_bridge_arguments, control_socket
+from softmesh.control.client import ask
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command line."""
+    add_bridge_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the bridge's status; 0 whatever it says."""
+    answer = ask(control_socket(args), "status")
+    if args.json:
+        print(json.dumps(answer, indent=2))
+    else:
+        print("\n".join(_lines(answer)))
+    return 0
+
+
+def _lines(answer: dict[str, Any]) -> list[str]:
+    announced = "withdrawn" if answer["withdrawn"] else ", ".join(answer["announcing"]) or "nothing"
+    lines = [
+        f"endpoint       {answer['endpoint']}",
+        f"authenticator  {answer['authenticator']}",
+        f"announcing     {announced}",
+        f"charon         {'connected' if answer['charon']['connected'] else answer['charon']['reason']}",
+        f"hook           {'connected' if answer['hook']['connected'] else 'not connected'}",
+    ]
+    for neighbor in answer["neighbors"]:
+        why = f" ({neighbor['reason']})" if neighbor["reason"] else ""
+        lines.append(f"neighbour      {neighbor['address']} {neighbor['state']} for {age(neighbor['for'])}{why}")
+    if answer["removal_awaits"]:
+        lines.append(f"removal        waits until all is heard from {', '.join(answer['removal_awaits'])}")
+    lines += [f"problem        {problem}" for problem in answer["problems"]]
+    lines.append("")
+    wires = answer["softwires"]
+    up = sum(wire["state"] == "up" for wire in wires)
+    lines.append(f"{up} of {len(wires)} softwires up")
+    for wire in sorted(wires, key=lambda wire: (str(wire["remote"]), str(wire["type"]))):
+        kind = f"  {wire['type']}" if wire["type"] else ""
+        color = "" if wire["color"] is None else f"  colour {wire['color']}"
+        stale = "  (stale: its BGP session is lost)" if wire["stale"] else ""
+        lines.append(f"\n{wire['remote']}  {wire['state']} for {age(wire['for'])}{kind}{color}{stale}")
+        if wire["reason"]:
+            lines.append(f"    reason   {wire['reason']}")
+        for child in wire["children"]:
+            lines.append(
+                f"    {child['local_ts']} - {child['remote_ts']}  {child['mode']} {child['cipher']}  "
+                f"SPI in {child['spi_in']} out {child['spi_out']}  "
+                f"octets in {child['bytes_in']} out {child['bytes_out']}"
+            )
+        routes = ", ".join(f"{route['prefix']} from {route['neighbor']}" for route in wire["routes"])
+        lines.append(f"    routes   {routes}")
+    return lines
+
+
+def age(seconds: float) -> str:
+    """A duration as people write it: ``4.2s``, ``3m07s``, ``2h05m``, ``9d04h``."""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    for unit, smaller, size, step in (("m", "s", 60, 1), ("h", "m", 3600, 60), ("d", "h", 86400, 3600)):
+        if unit == "d" or whole < size * (60 if unit == "m" else 24):
+            return f"{whole // size}{unit}{whole % size // step:02d}{smaller}"
+    raise AssertionError("days have no upper bound")

@@ -1,0 +1,119 @@
+"""The JSON Schema of the configuration file, for editors and for whoever generates configurations.
+
+It is generated from values.py and stored in the package; ``python -m softmesh.config`` prints it anew.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from softmesh.bgp.codepoints import TunnelType
+from softmesh.config import values
+
+STORED = "mesh.schema.json"
+
+SECTIONS: tuple[type[values.Section], ...] = (
+    values.Config,
+    values.Bgp,
+    values.Neighbor,
+    values.Announce,
+    values.AnnouncedTunnel,
+    values.IdentityFiles,
+    values.Admission,
+    values.Trust,
+    values.KeySource,
+    values.Select,
+    values.Charon,
+    values.Sockets,
+    values.Log,
+)
+"""Every mapping of the file, in the file's order."""
+
+
+def stored_schema() -> str:
+    """Give the schema as stored in the package."""
+    return importlib.resources.files("softmesh.config").joinpath(STORED).read_text("utf-8")
+
+
+def schema_text() -> str:
+    """Generate the schema as it is stored: indented JSON with a final newline."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def schema() -> dict[str, Any]:
+    """Generate the schema."""
+    generated = msgspec.json.schema(values.Config, schema_hook=_custom)
+    for section in SECTIONS:
+        properties = generated["$defs"][section.__name__]["properties"]
+        for field in msgspec.structs.fields(section):
+            # msgspec's own defaults are of the value, not of the text (a tunnel type's number), or missing (a
+            # path).
+            if not field.required:
+                properties[field.encode_name]["default"] = _plain(default_of(field))
+    generated["$defs"]["KeySource"] |= {"minProperties": 1, "maxProperties": 1}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Softmesh configuration",
+        **generated,
+    }
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> object:
+    """Give the value of a key that is left out."""
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+
+
+def _custom(kind: type) -> dict[str, Any]:
+    """Describe a type msgspec does not know; the patterns catch slips, the reader is stricter."""
+    match values.FORMS[kind]:
+        case values.Form.ADDRESS:
+            return {
+                "type": "string",
+                "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}],
+                "pattern": "^[0-9a-fA-F:.]+$",
+                "description": "An IPv4 or IPv6 address.",
+            }
+        case values.Form.IPV4_ADDRESS:
+            return {"type": "string", "format": "ipv4", "description": "An IPv4 address."}
+        case values.Form.NETWORK:
+            return {
+                "type": "string",
+                "pattern": "^[0-9a-fA-F:.]+/[0-9]{1,3}$",
+                "description": "A network as address/length, host bits zero.",
+            }
+        case values.Form.PATH:
+            return {
+                "type": "string",
+                "minLength": 1,
+                "description": "A path; a relative one starts from the file's directory.",
+            }
+        case values.Form.ANNOUNCED_TUNNEL:
+            return {"enum": list(values.ANNOUNCED_TUNNEL_TYPES)}
+        case values.Form.ACCEPTED_TUNNEL:
+            return {"enum": list(values.ACCEPTED_TUNNEL_TYPES)}
+
+
+def _plain(value: object) -> object:
+    """Write a default as it would stand in the file."""
+    match value:
+        case TunnelType():
+            return values.TUNNEL_TYPE_NAMES[value]
+        case tuple():
+            return [_plain(item) for item in value]
+        case msgspec.Struct():
+            fields = msgspec.structs.fields(value)
+            written = {field.name: getattr(value, field.name) for field in fields}
+            return {
+                field.encode_name: _plain(written[field.name])
+                for field in fields
+                if field.required or written[field.name] != default_of(field)
+            }
+        case Path():
+            return str(value)
+        case _:
+            return value

@@ -1,0 +1,1 @@
+"""The planner, its loop, and what the running bridge answers."""

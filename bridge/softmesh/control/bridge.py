@@ -1,0 +1,327 @@
+"""The loop: watches BGP, keys and charon, and applies what the planner says about the difference.
+
+All decisions are the pure functions'; here is only the order of things. A pass is: fold if anything it depends on has
+changed, look at charon, plan, apply. Nothing is remembered of a pass but attempts and times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from softmesh.bgp.exabgp_process import ManagedExaBgp
+from softmesh.bgp.hook_client import HookClient
+from softmesh.charon.actions import Action, Initiate, LoadConnection, UnloadConnection
+from softmesh.charon.driver import Driver
+from softmesh.charon.observed import Observed
+from softmesh.charon.packet import Section
+from softmesh.charon.vici import CommandError, Vici
+from softmesh.config import Config
+from softmesh.control.knowledge import Knowledge
+from softmesh.control.plan import Plan, plan
+from softmesh.control.progress import Progress
+from softmesh.control.settings import announcements_of, pace_of, policy_of
+from softmesh.control.view import View, explain, status
+from softmesh.errors import SoftmeshError
+from softmesh.mesh.desired import Desired, fold
+from softmesh.mesh.identity import Identity
+from softmesh.mesh.key_directory import KeyDirectory
+from softmesh.mesh.softwire import SoftwireId
+from softmesh.mesh.trust import AnnouncedKeys, DirectoryKeys, KeySource
+
+_EVENTS = ("ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey")
+_AUDIT = 10.0
+"""Seconds after which charon is looked at even if nothing happened: others may change it without an event."""
+_KEY_SCAN = 1.0
+"""Seconds between looks at the key directories."""
+_FRESH_LOOK = 1.0
+"""Seconds a command waits for its turn to look at charon before it answers from the last pass."""
+
+
+class Bridge:
+    """One mesh, one charon."""
+
+    def __init__(
+        self, config: Config, own: Identity, *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._monotonic = monotonic
+        self._log = structlog.get_logger("softmesh.bridge")
+        self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._marker = config.sockets.directory / "withdrawn"
+        self._announcing = not self._marker.exists()
+        self._hook = HookClient(str(config.sockets.hook), on_change=self._wake.set, monotonic=monotonic)
+        self._vici = Vici(config.charon.vici, _EVENTS, self._on_event, self._on_connection)
+        self._driver = Driver(self._vici)
+        self._observed: Observed | None = None
+        self._observed_at = 0.0
+        self._desired = Desired()
+        self._folded: object = None
+        self._keys_changed = 0
+        self._plan = Plan()
+        self._pending_since: dict[SoftwireId, float] = {}
+        self._failures: dict[str, str] = {}
+        self._knowledge = Knowledge(monotonic(), config.bgp.stale_time)
+        self._awaited: tuple[str, ...] = ()
+        self._reported: dict[str, str] = {}
+        self.configure(config, own)
+
+    def configure(self, config: Config, own: Identity) -> None:
+        """Take over a configuration: at the start, and again when the file was read anew.
+
+        The sockets and the BGP section only count at the start.
+        """
+        self._config = config
+        self._own = own
+        self._pace = pace_of(config)
+        self._directories: list[KeyDirectory] = []
+        self._sources: list[KeySource] = []
+        for source in config.trust.keys:
+            if source.directory is not None:
+                directory = KeyDirectory(source.directory)
+                directory.scan()
+                self._directories.append(directory)
+                self._sources.append(DirectoryKeys(directory))
+            if source.announced:
+                self._sources.append(AnnouncedKeys())
+        self._report_key_problems()
+        self._set_announcing(self._announcing)
+
+    def announce(self, *, announcing: bool) -> None:
+        """Announce our prefixes, or withdraw them all and leave the mesh; outlives a restart of the bridge."""
+        if announcing:
+            self._marker.unlink(missing_ok=True)
+        else:
+            self._marker.touch(mode=0o600)
+        self._log.info("announcing" if announcing else "withdrawn")
+        self._set_announcing(announcing)
+
+    def _set_announcing(self, announcing: bool) -> None:
+        self._announcing = announcing
+        self._policy = policy_of(self._config, announcing=announcing)
+        self._hook.announce(announcements_of(self._config, self._own, announcing=announcing))
+        self._wake.set()
+
+    async def run(self, exabgp: ManagedExaBgp | None = None) -> None:
+        """Run until cancelled. Softwires stay as they are when it ends: a restart must not be felt."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._vici.run(), name="vici")
+            tasks.create_task(self._hook.run(), name="hook client")
+            if exabgp is not None:
+                tasks.create_task(exabgp.run(), name="exabgp")
+            if self._directories:
+                tasks.create_task(self._watch_keys(), name="keys")
+            tasks.create_task(self._passes(), name="passes")
+
+    async def _passes(self) -> None:
+        wake_at = 0.0
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, wake_at - self._monotonic())):
+                    await self._wake.wait()
+            self._wake.clear()
+            started = self._monotonic()
+            try:
+                async with self._turn:
+                    await self._pass()
+                self._report("charon", "")
+            except SoftmeshError as error:
+                # charon cannot be reached or does not make sense: nothing is known of it, so nothing is done to it.
+                self._observed = None
+                self._report("charon", str(error))
+            now = self._monotonic()
+            wake_at = min(self._plan.wake_at or now + _AUDIT, now + _AUDIT)
+            # Under a storm of events at most half of the time goes into passes; the first event after a pause is
+            # served at once.
+            await asyncio.sleep(now - started)
+
+    async def _pass(self) -> None:
+        self._fold()
+        await self._look()
+        self._plan = self._planned()
+        for action in self._plan.actions:
+            await self._apply(action)
+        if self._plan.actions:
+            self._observed = None
+        self._log_changes()
+
+    def _fold(self) -> None:
+        basis = (self._hook.generation, self._keys_changed, self._policy)
+        if basis == self._folded:
+            return
+        self._folded = basis
+        self._desired = fold(self._hook.routes.values(), self._policy, self._sources)
+        now = self._monotonic()
+        self._pending_since = {wire: self._pending_since.get(wire, now) for wire in self._desired.pending}
+
+    async def _look(self) -> None:
+        """Look at charon unless nothing can have changed since the last look."""
+        if self._observed is None or self._monotonic() - self._observed_at > self._pace.poll / 2:
+            self._observed = None
+            observed = await self._driver.observe()
+            self._observed_at = self._monotonic()
+            self._observed = observed
+
+    def _planned(self) -> Plan:
+        now = self._monotonic()
+        self._awaited = self._knowledge.missing(
+            self._policy.neighbors, self._policy.families, self._hook.neighbors, now
+        )
+        assert self._observed is not None
+        return plan(
+            self._desired,
+            self._observed,
+            self._plan.progress,
+            now,
+            own=self._own,
+            pace=self._pace,
+            may_remove=self._hook.synced and not self._awaited,
+            failures=self._failures,
+        )
+
+    async def _apply(self, action: Action) -> None:
+        name = _connection_of(action)
+        self._log.debug("action", action=action.describe())
+        try:
+            await self._driver.apply(action)
+        except CommandError as error:
+            self._failures[name] = str(error)
+            self._report(f"action {name}", f"{action.describe()}: {error}")
+        else:
+            if not isinstance(action, Initiate):
+                self._failures.pop(name, None)
+            self._report(f"action {name}", "")
+
+    def _on_event(self, name: str, message: Section) -> None:
+        self._observed = None
+        self._wake.set()
+
+    def _on_connection(self, up: bool) -> None:
+        self._observed = None
+        self._failures.clear()
+        self._log.info("charon connected" if up else "charon lost")
+        self._wake.set()
+
+    async def _watch_keys(self) -> None:
+        while True:
+            await asyncio.sleep(_KEY_SCAN)
+            if any([directory.scan() for directory in self._directories]):
+                self._keys_changed += 1
+                self._log.info("keys changed", keys=sum(map(len, self._directories)))
+                self._report_key_problems()
+                self._wake.set()
+
+    def _report_key_problems(self) -> None:
+        for directory in self._directories:
+            self._report(f"keys {directory.path}", "; ".join(directory.problems))
+
+    def _report(self, subject: str, problem: str) -> None:
+        """Log a problem when it appears or changes, and that it is over; not each time it is met."""
+        if self._reported.get(subject, "") == problem:
+            return
+        if problem:
+            self._reported[subject] = problem
+            self._log.warning("problem", subject=subject, problem=problem)
+        else:
+            del self._reported[subject]
+            self._log.info("problem over", subject=subject)
+
+    _logged: Mapping[SoftwireId, Progress] = {}
+
+    def _log_changes(self) -> None:
+        before, after = self._logged, self._plan.progress
+        for wire, progress in after.items():
+            if wire not in before or before[wire].state is not progress.state:
+                self._log.info(
+                    "softwire", remote=str(wire.remote), type=wire.type.label, state=progress.state.value,
+                    reason=progress.reason,
+                )  # fmt: skip
+        for wire in before.keys() - after.keys():
+            self._log.info("softwire", remote=str(wire.remote), type=wire.type.label, state="gone")
+        self._logged = after
+
+    # What commands ask.
+
+    async def answer_status(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``softmesh status``: with counters as they are now, if charon answers."""
+        planned = await self._fresh()
+        return status(self._view(planned))
+
+    async def answer_explain(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``softmesh explain``."""
+        planned = await self._fresh()
+        return explain(self._view(planned), str(request.get("target", "")))
+
+    async def answer_plan(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``softmesh plan``: the very actions the next pass would apply."""
+        planned = await self._fresh()
+        return {
+            "actions": [action.describe() for action in planned.actions],
+            "removal_awaits": list(self._awaited),
+            "charon": self._charon_problem(),
+        }
+
+    async def answer_announce(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``softmesh announce``."""
+        self.announce(announcing=True)
+        return {"announcing": list(map(str, self._config.announce.prefixes))}
+
+    async def answer_withdraw(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``softmesh withdraw``."""
+        self.announce(announcing=False)
+        return {"withdrawn": list(map(str, self._config.announce.prefixes))}
+
+    async def _fresh(self) -> Plan:
+        """A plan of this moment, applied nowhere; where charon is busy or gone, that of the last pass."""
+        try:
+            async with asyncio.timeout(_FRESH_LOOK):
+                async with self._turn:
+                    self._fold()
+                    self._observed = None
+                    await self._look()
+                    return self._planned()
+        except (TimeoutError, SoftmeshError):
+            self._fold()
+            return Plan(progress=self._plan.progress, installed=self._plan.installed)
+
+    def _charon_problem(self) -> str:
+        if self._vici.connected:
+            return ""
+        return str(self._vici.last_error or "not connected yet")
+
+    def _view(self, planned: Plan) -> View:
+        return View(
+            now=self._monotonic(),
+            endpoint=str(self._config.endpoint),
+            authenticator=self._own.authenticator.hex(),
+            announcing=self._announcing,
+            prefixes=tuple(map(str, self._config.announce.prefixes)),
+            hook_connected=self._hook.connected,
+            charon=self._charon_problem(),
+            awaited=self._awaited,
+            neighbors=self._hook.neighbors,
+            desired=self._desired,
+            progress=planned.progress,
+            installed=planned.installed,
+            pending_since=self._pending_since,
+            problems=(*(f"{subject}: {text}" for subject, text in self._reported.items()), *(error.text for error in self._hook.errors)),
+        )
+
+
+def _connection_of(action: Action) -> str:
+    match action:
+        case LoadConnection(connection):
+            return connection.name
+        case UnloadConnection(name):
+            return name
+        case Initiate(name, _):
+            return name
+        case _:
+            return action.describe()
+
+

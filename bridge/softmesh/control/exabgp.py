@@ -1,0 +1,46 @@
+"""The managed ExaBGP of a configuration (``bgp.managed: true``)."""
+
+from __future__ import annotations
+
+import sys
+
+import structlog
+
+from softmesh.bgp.exabgp_process import ExaBgpNeighbor, ExaBgpSettings, ManagedExaBgp
+from softmesh.config import Config, read_password
+
+
+def managed_exabgp(config: Config) -> ManagedExaBgp:
+    """ExaBGP as this configuration wants it, not yet started; its hook is of this very installation.
+
+    Raises OperatorError for what ExaBGP cannot be given, and for a password file that cannot be used.
+    """
+    log = structlog.get_logger("softmesh.exabgp")
+    bgp = config.bgp
+    settings = ExaBgpSettings(
+        router_id=str(bgp.router_id),
+        local_address=str(config.local_address),
+        local_as=bgp.asn,
+        neighbors=tuple(
+            ExaBgpNeighbor(
+                str(neighbor.address),
+                config.asn_of(neighbor),
+                None if neighbor.password_file is None else read_password(neighbor.password_file),
+            )
+            for neighbor in bgp.neighbors
+        ),
+        hook_command=(
+            *(sys.executable, "-m", "softmesh", "hook"),
+            *("--socket", str(config.sockets.hook)),
+            *("--stale-time", str(bgp.stale_time)),
+        ),
+        families=bgp.families,
+        hold_time=bgp.hold_time,
+        graceful_restart=bgp.graceful_restart,
+    )
+    return ManagedExaBgp(
+        settings,
+        config.sockets.directory,
+        on_log=lambda line: log.info("exabgp", line=line),
+        program=None if bgp.exabgp is None else str(bgp.exabgp),
+    )

@@ -1,0 +1,38 @@
+"""Whether we know enough to tear anything down.
+
+Until every BGP neighbour has told us all it has, a softwire nobody asks for may only be one nobody has asked for *yet*.
+Once it has, losing its session is no loss of knowledge: its routes stay in the Adj-RIB-In, stale, until their time is up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from softmesh.bgp.route import Family, Neighbor, SessionState
+
+
+@dataclass(slots=True)
+class Knowledge:
+    """What has been heard since the bridge started. Times are monotonic seconds."""
+
+    started_at: float
+    stale_time: float
+    """How long to wait for a neighbour that says nothing, seconds."""
+    _heard: set[str] = field(default_factory=set)
+
+    def missing(
+        self,
+        expected: frozenset[str],
+        families: frozenset[Family],
+        neighbors: Mapping[str, Neighbor],
+        now: float,
+    ) -> tuple[str, ...]:
+        """The expected neighbours whose routes we may not have all of; empty means that removal is safe."""
+        if now >= self.started_at + self.stale_time:
+            return ()
+        for address in expected - self._heard:
+            neighbor = neighbors.get(address)
+            if neighbor is not None and neighbor.state is SessionState.UP and families <= neighbor.end_of_rib:
+                self._heard.add(address)
+        return tuple(sorted(expected - self._heard))

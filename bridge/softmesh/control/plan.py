@@ -1,0 +1,332 @@
+"""The planner: desired and observed in, actions out. Pure, level-triggered, idempotent.
+
+It compares what ought to exist with what charon holds and says what to do about the difference, now. It replays
+nothing: run twice on the same input it says the same, and run after its actions took effect it says nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from softmesh.charon.actions import (
+    Action,
+    Initiate,
+    LoadConnection,
+    LoadKey,
+    TerminateChild,
+    TerminateIke,
+    UnloadConnection,
+)
+from softmesh.charon.connection import Child, Connection
+from softmesh.charon.observed import ChildSa, IkeSa, Observed
+from softmesh.charon.render import identity, merge, render
+from softmesh.charon.verify import verify
+from softmesh.control.progress import Pace, Progress, State, backoff, elected, takeover_at
+from softmesh.mesh.desired import Desired
+from softmesh.mesh.identity import Identity
+from softmesh.mesh.refusal import Refusal
+from softmesh.mesh.softwire import Softwire, SoftwireId
+
+_HALF_OPEN = frozenset({"CREATED", "CONNECTING"})
+_INSTALLED = "INSTALLED"
+_CREATING_CHILD = frozenset({"CHILD_CREATE", "IKE_AUTH"})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, and when to look again if nothing happens before."""
+
+    actions: tuple[Action, ...] = ()
+    progress: Mapping[SoftwireId, Progress] = field(default_factory=dict)
+    """To be handed to the next pass, once the actions have been applied."""
+    wake_at: float | None = None
+    installed: Mapping[SoftwireId, tuple[ChildSa, ...]] = field(default_factory=dict)
+    """The CHILD SAs that carry each softwire."""
+
+
+def plan(
+    desired: Desired,
+    observed: Observed,
+    progress: Mapping[SoftwireId, Progress],
+    now: float,
+    *,
+    own: Identity,
+    pace: Pace,
+    may_remove: bool,
+    failures: Mapping[str, str] | None = None,
+) -> Plan:
+    """Plan one pass.
+
+    ``may_remove`` is False while a source has not said all it knows: then only additions (nothing is torn down on
+    ignorance). ``failures`` says by connection why its last attempt failed, where charon told.
+    """
+    rendered = {wire: render(softwire, own.authenticator) for wire, softwire in desired.softwires.items()}
+    wanted = {connection.name: connection for connection in merge(c for cs in rendered.values() for c in cs)}
+    by_connection: dict[str, list[IkeSa]] = defaultdict(list)
+    for sa in observed.ike_sas:
+        by_connection[sa.connection].append(sa)
+
+    actions: list[Action] = []
+    if own.key_id.hex() not in observed.key_ids:
+        actions.append(LoadKey(own.private_key_pem))
+    actions.extend(_loads(wanted, observed))
+
+    half_open = sum(sa.state in _HALF_OPEN and sa.initiator for sa in observed.ike_sas)
+    remembered: dict[SoftwireId, Progress] = {}
+    installed: dict[SoftwireId, tuple[ChildSa, ...]] = {}
+    wakes: list[float] = []
+    # Those whose turn has waited longest come first, so that the ceiling starves nobody.
+    for wire in sorted(rendered, key=lambda wire: _turn(progress.get(wire), wire)):
+        planner = _SoftwirePlan(desired.softwires[wire], rendered[wire], by_connection, pace, now, failures or {})
+        room = pace.max_half_open - half_open
+        outcome = planner.run(progress.get(wire), room=room, dropped=desired.dropped.get(wire))
+        actions.extend(outcome.actions)
+        half_open += outcome.opened
+        remembered[wire] = outcome.progress
+        installed[wire] = outcome.installed
+        wakes.extend(outcome.wakes)
+
+    if may_remove:
+        heirs = _heirs(desired, remembered, own, pace, now)
+        removals, spared = _removals(wanted, observed, heirs)
+        actions.extend(removals)
+        if spared:
+            wakes.append(now + pace.poll)
+    return Plan(tuple(actions), remembered, min(wakes, default=None), installed)
+
+
+def _turn(progress: Progress | None, wire: SoftwireId) -> tuple[float, str]:
+    return (0.0 if progress is None else progress.next_attempt, str(wire))
+
+
+def _loads(wanted: Mapping[str, Connection], observed: Observed) -> Iterable[Action]:
+    """Names carry digests, so a difference of names is a difference of content."""
+    for name, connection in wanted.items():
+        children = frozenset(child.name for child in connection.children)
+        if observed.connections.get(name) != children:
+            yield LoadConnection(connection)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    actions: list[Action]
+    progress: Progress
+    installed: tuple[ChildSa, ...]
+    opened: int
+    wakes: list[float]
+
+
+class _SoftwirePlan:
+    """One softwire's part of a pass."""
+
+    def __init__(
+        self,
+        softwire: Softwire,
+        connections: Sequence[Connection],
+        by_connection: Mapping[str, Sequence[IkeSa]],
+        pace: Pace,
+        now: float,
+        failures: Mapping[str, str],
+    ) -> None:
+        self._wire = softwire.id
+        self._softwire = softwire
+        self._connections = connections
+        self._sas = [sa for connection in connections for sa in by_connection.get(connection.name, ())]
+        self._children = {child.name: child for child in connections[0].children}
+        self._pace = pace
+        self._now = now
+        self._failures = failures
+        self._actions: list[Action] = []
+
+    def run(self, before: Progress | None, *, room: int, dropped: Refusal | None) -> _Outcome:
+        """Verify, complete and tidy the softwire; ``room`` is how many IKE_SAs may still be opened."""
+        carrying, wrong = self._sort()
+        missing = [child for name, child in self._children.items() if name not in carrying]
+        after = self._remember(before, missing, wrong)
+        opened = 0
+        wakes: list[float] = []
+        if wrong:
+            self._actions.extend(TerminateChild(sa.unique_id, sa.name) for sa, _ in wrong)
+            wakes.append(self._now + self._pace.poll)
+        elif missing:
+            after, opened, wakes = self._complete(after, missing, room)
+        elif (surplus := self._surplus(carrying)) and elected(self._wire):
+            # Only the elected end tidies, for two that tidy at once may each close what the other keeps.
+            since = after.surplus_since if after.surplus_since is not None else self._now
+            after = replace(after, surplus_since=since)
+            if self._now >= since + self._pace.surplus_grace:
+                self._actions.extend(surplus)
+            wakes.append(max(since + self._pace.surplus_grace, self._now + self._pace.poll))
+        else:
+            after = replace(after, surplus_since=None)
+        after = self._state(before, after, carrying, missing, dropped)
+        return _Outcome(self._actions, after, tuple(sas[0] for sas in carrying.values()), opened, wakes)
+
+    def _sort(self) -> tuple[dict[str, list[ChildSa]], list[tuple[ChildSa, str]]]:
+        """The installed CHILD SAs that are what was asked for, newest first, by child; and those that are not."""
+        carrying: dict[str, list[ChildSa]] = {}
+        wrong: list[tuple[ChildSa, str]] = []
+        for ike in self._sas:
+            for sa in ike.children:
+                child = self._children.get(sa.name)
+                if child is None or sa.state != _INSTALLED:
+                    continue
+                reason = verify(sa, child, ike)
+                if reason is None:
+                    carrying.setdefault(sa.name, []).append(sa)
+                else:
+                    wrong.append((sa, reason))
+        for sas in carrying.values():
+            sas.sort(key=lambda sa: (sa.installed_for, -int(sa.unique_id or 0)))
+        return carrying, wrong
+
+    def _remember(
+        self, before: Progress | None, missing: Sequence[Child], wrong: Sequence[tuple[ChildSa, str]]
+    ) -> Progress:
+        base = before or Progress(State.WANTED, self._now)
+        if not missing:
+            return replace(base, attempts=0, next_attempt=0.0, missing_since=None, failure="")
+        told = next((self._failures[c.name] for c in self._connections if c.name in self._failures), base.failure)
+        failure = wrong[0][1] if wrong else told
+        if base.missing_since is not None:
+            return replace(base, failure=failure)
+        # What has just gone missing is attempted at once; what was negotiated wrong, only after a pause.
+        pause = backoff(self._wire, 1, self._pace) if wrong else 0.0
+        return replace(base, failure=failure, missing_since=self._now, attempts=0, next_attempt=self._now + pause)
+
+    def _complete(
+        self, after: Progress, missing: Sequence[Child], room: int
+    ) -> tuple[Progress, int, list[float]]:
+        """Set up what is missing, if it is our turn."""
+        if any(sa.state in _HALF_OPEN or sa.tasks & _CREATING_CHILD for sa in self._sas):
+            return after, 0, [self._now + self._pace.poll]
+        if not self._softwire.may_initiate:
+            return after, 0, []
+        since = after.missing_since if after.missing_since is not None else self._now
+        turn = max(takeover_at(self._wire, since, self._pace), after.next_attempt)
+        if self._now < turn:
+            return after, 0, [turn]
+        established = next((sa for sa in self._sas if sa.state == "ESTABLISHED"), None)
+        if established is None and room < 1:
+            return after, 0, [self._now + self._pace.poll]
+        if established is not None:
+            connection = established.connection
+            self._actions.extend(Initiate(connection, child.name) for child in missing)
+        else:
+            # With several keys (a rollover) each attempt tries another; the other children join the IKE_SA once
+            # it stands.
+            connection = self._connections[after.attempts % len(self._connections)].name
+            self._actions.append(Initiate(connection, missing[0].name))
+        attempts = after.attempts + 1
+        again = self._now + backoff(self._wire, attempts, self._pace)
+        opened = int(established is None)
+        return replace(after, attempts=attempts, next_attempt=again), opened, [self._now + self._pace.poll]
+
+    def _surplus(self, carrying: Mapping[str, Sequence[ChildSa]]) -> list[Action]:
+        """SAs that carry nothing another does not: all but the newest for each child, and IKE_SAs left without any."""
+        actions: list[Action] = []
+        kept = {sas[0].unique_id for sas in carrying.values()}
+        for ike in self._sas:
+            if ike.state == "ESTABLISHED" and not any(sa.unique_id in kept for sa in ike.children):
+                actions.append(TerminateIke(ike.unique_id, ike.connection))
+            else:
+                actions.extend(
+                    TerminateChild(sa.unique_id, sa.name)
+                    for sa in ike.children
+                    if sa.state == _INSTALLED and sa.name in self._children and sa.unique_id not in kept
+                )
+        return actions
+
+    def _state(
+        self,
+        before: Progress | None,
+        after: Progress,
+        carrying: Mapping[str, object],
+        missing: Sequence[Child],
+        dropped: Refusal | None,
+    ) -> Progress:
+        if not missing:
+            state, reason = (State.UP, "") if dropped is None else (State.DEGRADED, dropped.detail)
+        else:
+            reason = self._next_step(after)
+            if after.failure:
+                reason = f"{after.failure}; {reason}"
+            if carrying:
+                state = State.DEGRADED
+                pairs = ", ".join(f"{child.local_ts} - {child.remote_ts}" for child in missing[:3])
+                more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+                reason = f"no CHILD SA for {pairs}{more}; {reason}"
+            elif self._sas or after.attempts or (elected(self._wire) and self._softwire.may_initiate):
+                state = State.CONNECTING
+            else:
+                state = State.WANTED
+        since = before.since if before is not None and before.state is state else self._now
+        return replace(after, state=state, since=since, reason=reason)
+
+    def _next_step(self, after: Progress) -> str:
+        if not self._softwire.may_initiate:
+            return "the peer only transmits (tunnel type 3): it initiates"
+        if any(sa.state in _HALF_OPEN for sa in self._sas):
+            return f"attempt {max(after.attempts, 1)} is under way"
+        if after.attempts == 0:
+            return "the peer initiates, having the lower endpoint" if not elected(self._wire) else "initiating"
+        return f"attempt {after.attempts} made, no answer accepted yet"
+
+
+def _heirs(
+    desired: Desired, progress: Mapping[SoftwireId, Progress], own: Identity, pace: Pace, now: float
+) -> frozenset[tuple[str, str, str, str]]:
+    """Between whom a superseded SA may still stand: endpoints and identities of softwires not yet up again.
+
+    Make before break, but only where both identities are still the ones we would accept: a withdrawn key has no heir.
+    """
+    ours = identity(own.authenticator)
+    return frozenset(
+        (str(wire.local), str(wire.remote), ours, identity(key.authenticator))
+        for wire, softwire in desired.softwires.items()
+        if progress[wire].state is not State.UP
+        and now < (progress[wire].missing_since or now) + pace.succession
+        for key in softwire.keys
+    )
+
+
+def _removals(
+    wanted: Mapping[str, Connection], observed: Observed, heirs: frozenset[tuple[str, str, str, str]]
+) -> tuple[list[Action], bool]:
+    """Unload and terminate what is ours and not wanted: the connection first, lest the peer set it up again at once.
+
+    Also returns whether anything was spared until its heir stands.
+    """
+    actions: list[Action] = [UnloadConnection(name) for name in observed.connections if name not in wanted]
+    spared = False
+    for ike in observed.ike_sas:
+        heir = _succession(ike) in heirs
+        connection = wanted.get(ike.connection)
+        if connection is None:
+            spared |= heir
+            if not heir and ike.state != "DELETING":
+                actions.append(TerminateIke(ike.unique_id, ike.connection))
+            continue
+        names = {child.name for child in connection.children}
+        installed = {sa.name for sa in ike.children if sa.state == _INSTALLED}
+        successors = {(c.local_ts, c.remote_ts): c.name for c in connection.children}
+        for sa in ike.children:
+            if sa.state != _INSTALLED or sa.name in names:
+                continue
+            successor = successors.get((" ".join(sa.local_ts), " ".join(sa.remote_ts)))
+            if heir and successor is not None and successor not in installed:
+                spared = True
+            else:
+                actions.append(TerminateChild(sa.unique_id, sa.name))
+    return actions, spared
+
+
+def _succession(ike: IkeSa) -> tuple[str, str, str, str]:
+    return ike.local_host, ike.remote_host, _as_identity(ike.local_id), _as_identity(ike.remote_id)
+
+
+def _as_identity(listed: str) -> str:
+    """An ID_KEY_ID as list-sas prints it, in the form a connection has it."""
+    return listed if listed.startswith("@#") else f"@#{listed.replace(':', '')}"

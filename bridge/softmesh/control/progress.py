@@ -1,0 +1,86 @@
+"""What the planner remembers of a softwire from one pass to the next: attempts and times, never facts about charon."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from dataclasses import dataclass
+
+from softmesh.mesh.softwire import SoftwireId
+
+
+class State(enum.StrEnum):
+    """Where a softwire stands; every softwire has one, and a reason beside it."""
+
+    UP = "up"
+    """Every CHILD SA it should have is installed and is what was asked for."""
+    DEGRADED = "degraded"
+    """Some are."""
+    CONNECTING = "connecting"
+    """None is; an attempt is under way or has its time."""
+    WANTED = "wanted"
+    """None is; the peer is to initiate, or charon cannot be reached."""
+    PENDING_KEY = "pending-key"
+    """No key was found that hashes to an advertised authenticator."""
+    REFUSED = "refused"
+    """Policy or the announcement itself forbids it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a wanted softwire has come. Times are monotonic seconds."""
+
+    state: State
+    since: float
+    """When it entered this state."""
+    reason: str = ""
+    failure: str = ""
+    """What went wrong last, since it was last up."""
+    attempts: int = 0
+    """Since it was last up."""
+    next_attempt: float = 0.0
+    missing_since: float | None = None
+    """Since when a CHILD SA it should have has been absent; None while none is."""
+    surplus_since: float | None = None
+    """Since when there has been more than one SA for the same traffic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How eagerly SAs are set up; seconds, save for the ceiling."""
+
+    retry_initial: float = 0.25
+    retry_max: float = 60.0
+    takeover: float = 5.0
+    """How long the end that is not elected waits before it initiates all the same."""
+    max_half_open: int = 32
+    """IKE_SAs being set up at once, over all peers."""
+    surplus_grace: float = 3.0
+    """How long surplus SAs are left alone: a rekeying has two for a moment."""
+    succession: float = 30.0
+    """How long an SA of a superseded configuration may outlive it while its successor comes up."""
+    poll: float = 0.25
+    """How often an attempt under way is looked at: its failure raises no event."""
+
+
+def elected(wire: SoftwireId) -> bool:
+    """Whether our end initiates: the numerically lower endpoint does, so that one end does at once and not both."""
+    return int(wire.local) < int(wire.remote)
+
+
+def backoff(wire: SoftwireId, attempts: int, pace: Pace) -> float:
+    """Seconds to wait after the ``attempts``-th attempt in a row: doubling, with up to half of it as jitter."""
+    wait = min(pace.retry_initial * 2.0 ** (min(attempts, 32) - 1), pace.retry_max)
+    return wait * (1 - jitter(wire, attempts) / 2)
+
+
+def takeover_at(wire: SoftwireId, missing_since: float, pace: Pace) -> float:
+    """When this end may initiate: at once if elected, else after ``pace.takeover`` and up to half of it as jitter."""
+    return missing_since if elected(wire) else missing_since + pace.takeover * (1 + jitter(wire, 0) / 2)
+
+
+def jitter(wire: SoftwireId, salt: int) -> float:
+    """A number in [0, 1) that differs between softwires and attempts, and between the two ends, yet not between runs:
+    planning stays a pure function."""
+    digest = hashlib.blake2b(f"{wire.local} {wire.remote} {wire.type} {wire.color} {salt}".encode(), digest_size=4)
+    return int.from_bytes(digest.digest()) / 2**32

@@ -1,0 +1,248 @@
+"""What the bridge knows at one moment, and what is told of it: status and explanation. Pure.
+
+Times leave here as seconds of age, for monotonic readings mean nothing to a reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from softmesh.bgp.route import Neighbor, RouteKey
+from softmesh.charon.observed import ChildSa
+from softmesh.control.progress import Progress, State
+from softmesh.errors import OperatorError
+from softmesh.mesh.admission import network
+from softmesh.mesh.desired import Decision, Desired
+from softmesh.mesh.refusal import Refusal, Rule
+from softmesh.mesh.softwire import Network, SoftwireId
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One moment of the bridge."""
+
+    now: float
+    endpoint: str
+    authenticator: str
+    announcing: bool
+    prefixes: tuple[str, ...]
+    hook_connected: bool
+    charon: str
+    """Empty while charon answers, else why not."""
+    awaited: tuple[str, ...]
+    """Neighbours that have not told us all yet: until then nothing is removed."""
+    neighbors: Mapping[str, Neighbor] = field(default_factory=dict)
+    desired: Desired = field(default_factory=Desired)
+    progress: Mapping[SoftwireId, Progress] = field(default_factory=dict)
+    installed: Mapping[SoftwireId, tuple[ChildSa, ...]] = field(default_factory=dict)
+    pending_since: Mapping[SoftwireId, float] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    """What an operator should mend: key files that are not keys, announcements ExaBGP refused."""
+
+
+def status(view: View) -> dict[str, Any]:
+    """The whole, as ``softmesh status --json`` prints it."""
+    return {
+        "endpoint": view.endpoint,
+        "authenticator": view.authenticator,
+        "announcing": list(view.prefixes) if view.announcing else [],
+        "withdrawn": not view.announcing,
+        "hook": {"connected": view.hook_connected},
+        "charon": {"connected": not view.charon, "reason": view.charon},
+        "removal_awaits": list(view.awaited),
+        "neighbors": [
+            {
+                "address": neighbor.address,
+                "asn": neighbor.asn,
+                "state": neighbor.state.value,
+                "for": round(view.now - neighbor.since, 3),
+                "reason": neighbor.reason,
+                "end_of_rib": sorted(neighbor.end_of_rib),
+            }
+            for neighbor in view.neighbors.values()
+        ],
+        "softwires": [
+            *(_softwire(view, wire) for wire in view.desired.softwires),
+            *(_pending(view, wire) for wire in view.desired.pending),
+            *_refused(view),
+        ],
+        "problems": list(view.problems),
+    }
+
+
+def _softwire(view: View, wire: SoftwireId) -> dict[str, Any]:
+    progress = view.progress.get(wire)
+    if progress is None:
+        reason = view.charon or "not planned yet"
+        state, since, attempts = State.WANTED, view.now, 0
+    else:
+        state, since, attempts = progress.state, progress.since, progress.attempts
+        # What charon holds is unknown while it does not answer; what was last seen is shown with that said.
+        reason = "; ".join(part for part in (progress.reason, view.charon) if part)
+    softwire = view.desired.softwires[wire]
+    children = view.installed.get(wire, ())
+    return {
+        **_identity(wire),
+        "state": state.value,
+        "reason": reason,
+        "for": round(view.now - since, 3),
+        "stale": wire in view.desired.stale,
+        "attempts": attempts,
+        "mode": softwire.mode.value,
+        "authenticators": [key.authenticator.hex() for key in softwire.keys],
+        "key_from": [key.origin for key in softwire.keys],
+        "wanted_children": len(softwire.selectors),
+        "children": [_child(sa) for sa in children],
+        "bytes_in": sum(sa.bytes_in for sa in children),
+        "bytes_out": sum(sa.bytes_out for sa in children),
+        "routes": [_route(key) for key in view.desired.carried.get(wire, ())],
+    }
+
+
+def _pending(view: View, wire: SoftwireId) -> dict[str, Any]:
+    pending = view.desired.pending[wire]
+    state = State.PENDING_KEY if pending.refusal.rule is Rule.KEY else State.REFUSED
+    return {
+        **_identity(wire),
+        "state": state.value,
+        "rule": pending.refusal.rule.value,
+        "reason": pending.refusal.detail,
+        "for": round(view.now - view.pending_since.get(wire, view.now), 3),
+        "stale": wire in view.desired.stale,
+        "children": [],
+        "routes": [_route(key) for key in pending.routes],
+    }
+
+
+def _refused(view: View) -> list[dict[str, Any]]:
+    """Routes that lead to no softwire, one row for each next hop and reason; our own come back are no refusals."""
+    rows: dict[tuple[str, Refusal], list[Decision]] = {}
+    for decision in view.desired.decisions.values():
+        if decision.offer is None and decision.refusals and decision.refusals[0].rule is not Rule.OWN:
+            rows.setdefault((decision.route.next_hop, decision.refusals[0]), []).append(decision)
+    return [
+        {
+            "local": view.endpoint,
+            "remote": next_hop,
+            "type": None,
+            "color": None,
+            "state": State.REFUSED.value,
+            "rule": refusal.rule.value,
+            "reason": refusal.detail,
+            "for": round(view.now - min(d.route.received_at for d in decisions), 3),
+            "stale": all(d.route.stale_since is not None for d in decisions),
+            "children": [],
+            "routes": [_route(d.route.key) for d in decisions],
+        }
+        for (next_hop, refusal), decisions in rows.items()
+    ]
+
+
+def _identity(wire: SoftwireId) -> dict[str, Any]:
+    return {
+        "local": str(wire.local),
+        "remote": str(wire.remote),
+        "type": wire.type.label,
+        "color": wire.color,
+    }
+
+
+def _child(sa: ChildSa) -> dict[str, Any]:
+    return {
+        "name": sa.name,
+        "local_ts": " ".join(sorted(sa.local_ts)),
+        "remote_ts": " ".join(sorted(sa.remote_ts)),
+        "mode": sa.mode,
+        "cipher": sa.encr_alg if not sa.integ_alg else f"{sa.encr_alg}/{sa.integ_alg}",
+        "spi_in": sa.spi_in,
+        "spi_out": sa.spi_out,
+        "bytes_in": sa.bytes_in,
+        "bytes_out": sa.bytes_out,
+        "packets_in": sa.packets_in,
+        "packets_out": sa.packets_out,
+        "for": sa.installed_for,
+    }
+
+
+def _route(key: RouteKey) -> dict[str, Any]:
+    return {"prefix": key.prefix, "neighbor": key.neighbor, "path_id": key.path_id}
+
+
+def explain(view: View, target: str) -> dict[str, Any]:
+    """The chain of decisions for a prefix, for an address in one, or for an egress endpoint.
+
+    Raises OperatorError where ``target`` is neither.
+    """
+    try:
+        wanted = ip_network(target, strict=False)
+    except ValueError as error:
+        raise OperatorError(f"{target!r} is neither a prefix nor an address, such as 10.2.0.0/24 or 2001:db8::2") from error
+    host = wanted.prefixlen == wanted.max_prefixlen
+    matching = [d for key, d in view.desired.decisions.items() if _holds(network(key.prefix), wanted, host=host)]
+    if matching and host:
+        longest = max(network(d.route.key.prefix).prefixlen for d in matching)
+        matching = [d for d in matching if network(d.route.key.prefix).prefixlen == longest]
+    if host:
+        endpoint = ip_address(target.split("/")[0])
+        towards = [d for d in view.desired.decisions.values() if _leads_to(d, str(endpoint)) and d not in matching]
+        matching = [*towards, *matching]
+    return {"target": target, "routes": [_explained(view, decision) for decision in matching]}
+
+
+def _holds(prefix: Network, wanted: Network, *, host: bool) -> bool:
+    if prefix.version != wanted.version:
+        return False
+    return wanted.subnet_of(prefix) if host else prefix == wanted  # type: ignore[arg-type]
+
+
+def _leads_to(decision: Decision, endpoint: str) -> bool:
+    offered = None if decision.offer is None else str(decision.offer.endpoint)
+    return endpoint in (offered, decision.route.next_hop)
+
+
+def _explained(view: View, decision: Decision) -> dict[str, Any]:
+    route = decision.route
+    steps: list[dict[str, Any]] = [
+        {
+            "step": "route",
+            "text": f"{route.key.prefix} from neighbour {route.key.neighbor}, next hop {route.next_hop}, "
+            f"received {view.now - route.received_at:.1f} s ago",
+        }
+    ]
+    if route.stale_since is not None:
+        steps.append({"step": "stale", "text": f"its session was lost {view.now - route.stale_since:.1f} s ago"})
+    steps.extend({"step": "refused", "rule": r.rule.value, "text": r.detail} for r in decision.refusals)
+    offer = decision.offer
+    result = State.REFUSED.value
+    if offer is not None:
+        color = "" if offer.color is None else f", colour {offer.color}"
+        steps.append(
+            {"step": "tunnel", "text": f"{offer.type.label} to {offer.endpoint}{color}, advertised by {offer.carried_by}"}
+        )
+        steps.extend(
+            {"step": "key", "text": f"authenticator {key.authenticator.hex()} is matched by the key from {key.origin}"}
+            for key in decision.keys
+        )
+        if decision.best:
+            softwire = _explained_softwire(view, decision)
+            steps.append(softwire)
+            result = softwire["state"]
+        else:
+            result = Rule.NOT_BEST.value
+    return {"prefix": route.key.prefix, "neighbor": route.key.neighbor, "result": result, "steps": steps}
+
+
+def _explained_softwire(view: View, decision: Decision) -> dict[str, Any]:
+    for wire, keys in view.desired.carried.items():
+        if decision.route.key in keys:
+            row = _pending(view, wire) if wire in view.desired.pending else _softwire(view, wire)
+            reason = f": {row['reason']}" if row["reason"] else ""
+            return {
+                "step": "softwire",
+                "state": row["state"],
+                "text": f"softwire {wire} is {row['state']} since {row['for']:.1f} s{reason}",
+            }
+    raise AssertionError(f"a best route is carried by a softwire: {decision.route.key}")

@@ -1,0 +1,1 @@
+"""What ought to exist: softwires, tunnel selection, admission, trust."""

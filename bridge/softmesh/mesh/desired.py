@@ -1,0 +1,237 @@
+"""The fold: routes, policy and keys in, the softwires that ought to exist out.
+
+A pure function of what is known now; nothing of how it came to be known. Every route ends in a decision, and every
+decision says why.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+
+from softmesh.bgp.codepoints import TunnelType
+from softmesh.bgp.route import Route, RouteKey
+from softmesh.mesh.admission import address, admit_prefix, admit_source, network
+from softmesh.mesh.best_path import rank
+from softmesh.mesh.policy import Policy
+from softmesh.mesh.refusal import Refusal, Rule
+from softmesh.mesh.selection import Offer, Resolve, select
+from softmesh.mesh.softwire import (
+    Address,
+    Mode,
+    Network,
+    PinnedKey,
+    Selector,
+    SelectorPair,
+    Softwire,
+    SoftwireId,
+)
+from softmesh.mesh.trust import KeySource, trusted_keys
+
+_IPIP, _IPV6, _MPLS = 4, 41, 137
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of one route."""
+
+    route: Route
+    offer: Offer | None
+    """The tunnel it takes; None where it is refused."""
+    keys: tuple[PinnedKey, ...] = ()
+    """Keys found for the offer's authenticators; none: the softwire is pending its key."""
+    refusals: tuple[Refusal, ...] = ()
+    """Why the route, or each tunnel that was passed over, was refused."""
+    best: bool = True
+    """False where another route to the same prefix is preferred."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A softwire that cannot be built yet, or ever, as things stand."""
+
+    id: SoftwireId
+    refusal: Refusal
+    routes: tuple[RouteKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The outcome of a fold."""
+
+    softwires: Mapping[SoftwireId, Softwire] = field(default_factory=dict)
+    pending: Mapping[SoftwireId, Pending] = field(default_factory=dict)
+    carried: Mapping[SoftwireId, tuple[RouteKey, ...]] = field(default_factory=dict)
+    """Which routes each softwire serves, pending ones included."""
+    stale: frozenset[SoftwireId] = frozenset()
+    """Softwires all of whose routes come from lost sessions."""
+    dropped: Mapping[SoftwireId, Refusal] = field(default_factory=dict)
+    """Softwires that do not carry all they should, and why."""
+    decisions: Mapping[RouteKey, Decision] = field(default_factory=dict)
+
+
+class RouteTable:
+    """Longest-prefix lookup over routes, for recursion (RFC 9012 §8)."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._best: dict[Network, Route] = {}
+        lengths: dict[int, set[int]] = {4: set(), 6: set()}
+        for route in routes:
+            prefix = network(route.key.prefix)
+            held = self._best.get(prefix)
+            if held is None or rank(route) < rank(held):
+                self._best[prefix] = route
+            lengths[prefix.version].add(prefix.prefixlen)
+        self._lengths = {version: sorted(found, reverse=True) for version, found in lengths.items()}
+
+    def resolve(self, target: Address) -> Route | None:
+        """The best route of the longest prefix that holds an address."""
+        for length in self._lengths[target.version]:
+            found = self._best.get(ip_network((target, length), strict=False))
+            if found is not None:
+                return found
+        return None
+
+
+def fold(routes: Iterable[Route], policy: Policy, sources: Sequence[KeySource]) -> Desired:
+    """Derive the softwires that ought to exist.
+
+    ``routes`` is the whole Adj-RIB-In, ``sources`` where keys are looked for, in order.
+    """
+    sourced: list[Route] = []
+    decisions: dict[RouteKey, Decision] = {}
+    for route in routes:
+        refusal = admit_source(route, policy)
+        if refusal is None:
+            sourced.append(route)
+        else:
+            decisions[route.key] = Decision(route, None, refusals=(refusal,))
+    resolve = RouteTable(sourced).resolve
+    by_prefix: dict[Network, list[Decision]] = defaultdict(list)
+    for route in sourced:
+        prefix = network(route.key.prefix)
+        decision = _decide(route, prefix, policy, resolve, sources)
+        decisions[route.key] = decision
+        if decision.offer is not None:
+            by_prefix[prefix].append(decision)
+    chosen: dict[SoftwireId, list[Decision]] = defaultdict(list)
+    for contenders in by_prefix.values():
+        # A route none of whose tunnels is feasible is not resolvable (RFC 9012 §7.1) and never got here; one whose
+        # key is missing could carry nothing, so any other is preferred.
+        best = min(contenders, key=lambda decision: (not decision.keys, rank(decision.route)))
+        for decision in contenders:
+            if decision is not best:
+                why = Refusal(Rule.NOT_BEST, f"the route from {_origin(best.route)} is preferred (RFC 4271 §9.1.2)")
+                decisions[decision.route.key] = Decision(
+                    decision.route, decision.offer, decision.keys, (*decision.refusals, why), best=False
+                )
+        if best.offer is not None:
+            chosen[_identity(best.offer, policy)].append(best)
+    return _assemble(chosen, decisions, policy)
+
+
+def _decide(
+    route: Route, prefix: Network, policy: Policy, resolve: Resolve, sources: Sequence[KeySource]
+) -> Decision:
+    refusal = admit_prefix(prefix, policy)
+    if refusal is not None:
+        return Decision(route, None, refusals=(refusal,))
+    selection = select(route, prefix, policy, resolve)
+    pending: Decision | None = None
+    for offer in selection.offers:
+        keys = trusted_keys(offer, sources)
+        decision = Decision(route, offer, keys, selection.refusals)
+        if keys:
+            return decision
+        pending = pending or decision
+    return pending or Decision(route, None, refusals=selection.refusals)
+
+
+def _assemble(
+    chosen: Mapping[SoftwireId, list[Decision]], decisions: Mapping[RouteKey, Decision], policy: Policy
+) -> Desired:
+    softwires: dict[SoftwireId, Softwire] = {}
+    pending: dict[SoftwireId, Pending] = {}
+    carried: dict[SoftwireId, tuple[RouteKey, ...]] = {}
+    dropped: dict[SoftwireId, Refusal] = {}
+    # First come, first served: a flood of newcomers must not push out a softwire that stands.
+    order = sorted(chosen, key=lambda wire: (min(d.route.received_at for d in chosen[wire]), str(wire)))
+    for wire in order:
+        bearers = sorted(chosen[wire], key=lambda decision: decision.route.key.prefix)
+        carried[wire] = tuple(decision.route.key for decision in bearers)
+        keys = {key.authenticator: key for decision in bearers for key in decision.keys}
+        pairs = sorted(_pairs(wire, [network(d.route.key.prefix) for d in bearers], policy), key=_pair_order)
+        refusal = _unbuildable(wire, keys, pairs, bearers, policy, len(softwires))
+        if refusal is not None:
+            pending[wire] = Pending(wire, refusal, carried[wire])
+            continue
+        if len(pairs) > policy.max_selectors:
+            dropped[wire] = Refusal(
+                Rule.MAX_SELECTORS,
+                f"{len(pairs)} prefix pairs, of which admission.max_selectors lets {policy.max_selectors} through",
+            )
+            del pairs[policy.max_selectors :]
+        softwires[wire] = Softwire(
+            wire,
+            Mode.TUNNEL if wire.type == TunnelType.IPSEC_TUNNEL else Mode.TRANSPORT,
+            frozenset(pairs),
+            tuple(keys[digest] for digest in sorted(keys)),
+            policy.profile,
+        )
+    stale = frozenset(
+        wire for wire, bearers in chosen.items() if all(d.route.stale_since is not None for d in bearers)
+    )
+    return Desired(softwires, pending, carried, stale, dropped, decisions)
+
+
+def _unbuildable(
+    wire: SoftwireId,
+    keys: Mapping[bytes, PinnedKey],
+    pairs: Sequence[SelectorPair],
+    bearers: Sequence[Decision],
+    policy: Policy,
+    built: int,
+) -> Refusal | None:
+    if not keys:
+        hashes = sorted({digest.hex() for d in bearers if d.offer is not None for digest in d.offer.authenticators})
+        return Refusal(Rule.KEY, f"no key found for authenticator {', '.join(hashes)}; looked in trust.keys")
+    if not pairs:
+        return Refusal(Rule.SELECTORS, "we announce no prefix of the same family as any of its prefixes")
+    if built >= policy.max_softwires:
+        return Refusal(Rule.MAX_SOFTWIRES, f"admission.max_softwires is {policy.max_softwires}, and as many came first")
+    return None
+
+
+def _pairs(wire: SoftwireId, remotes: Sequence[Network], policy: Policy) -> set[SelectorPair]:
+    """What a softwire carries.
+
+    Tunnel mode: each of our prefixes with each of theirs, one pair a CHILD SA. Transport mode: the protocols of the
+    encapsulation between the endpoints (RFC 5565 §13.3, RFC 4023 §8.1).
+    """
+    if wire.type == TunnelType.IPSEC_TUNNEL:
+        return {
+            SelectorPair(Selector(local), Selector(remote))
+            for local in policy.local_prefixes
+            for remote in remotes
+            if local.version == remote.version
+        }
+    if wire.type == TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT:
+        protocols = {_MPLS}
+    else:
+        protocols = {_IPIP if remote.version == 4 else _IPV6 for remote in remotes}
+    ours, theirs = network(str(wire.local)), network(str(wire.remote))
+    return {SelectorPair(Selector(ours, protocol), Selector(theirs, protocol)) for protocol in protocols}
+
+
+def _pair_order(pair: SelectorPair) -> tuple[str, str]:
+    return str(pair.local), str(pair.remote)
+
+
+def _identity(offer: Offer, policy: Policy) -> SoftwireId:
+    return SoftwireId(policy.endpoint, offer.endpoint, offer.type, offer.color)
+
+
+def _origin(route: Route) -> str:
+    return f"{route.key.neighbor}, next hop {address(route.next_hop)}"

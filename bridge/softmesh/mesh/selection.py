@@ -1,0 +1,169 @@
+"""Which tunnel a route is to take: the offers of RFC 9012 and the choice among them (§6 to §8).
+
+An offer is a tunnel some UPDATE advertises for a destination. Where the route itself carries attribute 23 or the
+Encapsulation extended community, those are its offers (§6, §4.1). Where it carries neither, they are those of the best
+route to its next hop (§8), and so on until a route offers something or nothing leads further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from softmesh.bgp.codepoints import TunnelType
+from softmesh.bgp.extended_communities import colors_from, tunnels_from
+from softmesh.bgp.route import Family, Route
+from softmesh.bgp.tunnel_encapsulation import (
+    AttributeVerdict,
+    Carrier,
+    Tunnel,
+    TunnelVerdict,
+    decode_repeated,
+)
+from softmesh.mesh.admission import address, admit_endpoint
+from softmesh.mesh.policy import Policy
+from softmesh.mesh.refusal import Refusal, Rule
+from softmesh.mesh.softwire import Address, Network
+
+Resolve: TypeAlias = Callable[[Address], Route | None]
+"""Finds the best route whose prefix holds an address, or None."""
+
+_ETHERTYPE = {Family.IPV4_UNICAST: 0x0800, Family.IPV6_UNICAST: 0x86DD}
+_MPLS_ETHERTYPE = 0x8847
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A tunnel offered for a destination."""
+
+    type: TunnelType
+    endpoint: Address
+    color: int | None
+    authenticators: tuple[bytes, ...]
+    public_keys: tuple[bytes, ...]
+    """SubjectPublicKeyInfo of sub-TLV 126: a claim, not yet held against the authenticators."""
+    carried_by: str
+    """Which UPDATE said so, for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a route may use: feasible offers, best first, and why the others are not."""
+
+    offers: tuple[Offer, ...]
+    refusals: tuple[Refusal, ...]
+
+
+def select(route: Route, prefix: Network, policy: Policy, resolve: Resolve) -> Selection:
+    """Find the tunnels feasible for a route's traffic, in the order policy prefers."""
+    refusals: list[Refusal] = []
+    feasible: list[Offer] = []
+    for offer in _offers(route, policy, resolve, refusals):
+        refusal = _infeasible(offer, policy) or admit_endpoint(offer.endpoint, prefix, policy)
+        if refusal is None:
+            feasible.append(offer)
+        else:
+            refusals.append(refusal)
+    # The order of TLVs means nothing (RFC 9012 §6); ours keeps the choice the same on every pass.
+    feasible.sort(key=lambda offer: policy.tunnel_types.index(offer.type))
+    return Selection(tuple(feasible), tuple(refusals))
+
+
+def _offers(route: Route, policy: Policy, resolve: Resolve, refusals: list[Refusal]) -> list[Offer]:
+    """The offers for a route, recursion through its next hop included; what is not an offer lands in ``refusals``."""
+    wanted_colors = colors_from(route.attributes.extended_communities)
+    carrier, seen = route, {route.key}
+    while True:
+        advertised, offers = _advertised(carrier, route.key.family, refusals)
+        if advertised:
+            break
+        # RFC 9012 §8: the best route to the next hop, whose own next hop may need resolving again.
+        via = resolve(address(carrier.next_hop))
+        if via is None or via.key in seen:
+            refusals.append(
+                Refusal(
+                    Rule.NO_TUNNEL,
+                    f"neither attribute 23 nor community 0x030c on the route, and no route to next hop "
+                    f"{carrier.next_hop} has one (RFC 9012 §8)",
+                )
+            )
+            return []
+        seen.add(via.key)
+        carrier = via
+    if carrier is route:
+        return [_offer(tunnel, carrier, tunnel.color, "the route itself") for tunnel in offers]
+    recursed = []
+    for tunnel in offers:
+        color = next((color for color in tunnel.colors if color in wanted_colors), None)
+        if tunnel.colors and color is None:
+            refusals.append(
+                Refusal(
+                    Rule.TUNNEL,
+                    f"{tunnel.name} of {carrier.key.prefix} has colour {_listed(tunnel.colors)}, "
+                    f"the route has {_listed(sorted(wanted_colors)) or 'none'} (RFC 9012 §8)",
+                )
+            )
+        else:
+            recursed.append(_offer(tunnel, carrier, color, f"the route to its next hop, {carrier.key.prefix}"))
+    return recursed
+
+
+def _advertised(carrier: Route, family: Family, refusals: list[Refusal]) -> tuple[bool, list[Tunnel]]:
+    """Whether a route says anything of tunnels, and those of them that stand up to RFC 9012 §13."""
+    value = carrier.attributes.tunnel_encapsulation
+    advertised = tunnels_from(carrier.attributes.extended_communities)
+    if value is not None:
+        decoded = decode_repeated(value, Carrier.UNICAST)
+        if decoded.verdict is AttributeVerdict.TREAT_AS_WITHDRAW:
+            refusals.append(Refusal(Rule.WITHDRAWN, f"attribute 23: {decoded.reason} ({decoded.section})"))
+            return True, []
+        advertised = decoded.tunnels + advertised
+    tunnels: list[Tunnel] = []
+    for tunnel in advertised:
+        if tunnel.verdict is not TunnelVerdict.USABLE:
+            refusals.append(Refusal(Rule.TUNNEL, f"{tunnel.name}: {tunnel.reason} ({tunnel.section})"))
+        elif tunnel.protocols and not _carries(tunnel, family):
+            refusals.append(
+                Refusal(Rule.TUNNEL, f"{tunnel.name} does not carry {family} (protocol type, RFC 9012 §3.4.1)")
+            )
+        else:
+            tunnels.append(tunnel)
+    return bool(advertised) or value is not None, tunnels
+
+
+def _carries(tunnel: Tunnel, family: Family) -> bool:
+    payload = _MPLS_ETHERTYPE if tunnel.type == TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT else _ETHERTYPE[family]
+    return payload in tunnel.protocols
+
+
+def _offer(tunnel: Tunnel, carrier: Route, color: int | None, where: str) -> Offer:
+    # RFC 9012 §3.1: an endpoint of address family 0, and every community (§4.1), means the next hop.
+    endpoint = tunnel.egress_endpoint or address(carrier.next_hop)
+    return Offer(
+        TunnelType(tunnel.type),
+        endpoint,
+        color,
+        tunnel.authenticators,
+        tunnel.public_keys,
+        f"{where}, from {carrier.key.neighbor}",
+    )
+
+
+def _infeasible(offer: Offer, policy: Policy) -> Refusal | None:
+    if offer.type not in policy.tunnel_types:
+        return Refusal(Rule.TUNNEL, f"{offer.type.label} is not in select.tunnels")
+    if policy.colors is not None and offer.color is not None and offer.color not in policy.colors:
+        return Refusal(Rule.TUNNEL, f"colour {offer.color} is not in select.colors")
+    # RFC 5566 §4.1 with RFC 5619 §4.4.2: without a PKI, no authenticator means no security association.
+    if not offer.authenticators:
+        return Refusal(
+            Rule.AUTHENTICATOR,
+            f"{offer.endpoint} advertises {offer.type.label} without an authenticator, "
+            "which trust mode pinned requires (RFC 5619 §4.4.2)",
+        )
+    return None
+
+
+def _listed(colors: tuple[int, ...] | list[int]) -> str:
+    return ", ".join(map(str, colors))

@@ -1,0 +1,46 @@
+"""A packet capture on one interface, judged with tcpdump's own filters."""
+
+from __future__ import annotations
+
+import subprocess
+
+from lab.eventually import eventually
+from lab.namespace import LAB, Namespace, program
+
+_ESP_IN_UDP = "( udp port 4500 and ( ( ip and udp[8:4] != 0 ) or ( ip6 and ip6[48:4] != 0 ) ) )"
+ESP = f"( proto 50 or {_ESP_IN_UDP} )"
+"""ESP, bare or in UDP (RFC 3948 §2.2: an IKE message on port 4500 begins with four zero octets)."""
+
+_NEIGHBOR_DISCOVERY = "arp or ( icmp6 and ip6[40] >= 133 and ip6[40] <= 136 ) or ( ip6[6] = 0 )"
+PLAINTEXT = f"not ( {ESP} or udp port 500 or udp port 4500 or tcp port 179 or {_NEIGHBOR_DISCOVERY} )"
+"""Whatever is neither ESP nor one of the things a core may carry in the clear: IKE, BGP, neighbour discovery
+(and MLD, behind a hop-by-hop header)."""
+
+
+class Capture:
+    """tcpdump writing to a file until ``stop``."""
+
+    def __init__(self, namespace: Namespace, device: str, name: str) -> None:
+        self._file = LAB / f"{name}.pcap"
+        self._process = namespace.start(
+            *(program("tcpdump"), "-i", device, "-n", "-U", "-Z", "root", "-B", "16384", "-s", "128"),
+            *("-w", str(self._file)),
+            log=f"{name}.tcpdump.log",
+        )
+        eventually(
+            lambda: "listening on" in self._process.log.read_text(), within=10, what=f"capture on {device} has begun"
+        )
+
+    def count(self, expression: str) -> int:
+        """How many captured packets match a capture filter."""
+        done = subprocess.run(
+            [program("tcpdump"), "-n", "-r", str(self._file), *expression.split()],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        if done.returncode != 0 and "truncated" not in done.stderr:
+            raise AssertionError(f"tcpdump: {done.stderr.strip()}")
+        return len(done.stdout.splitlines())
+
+    def stop(self) -> None:
+        """End the capture; it can still be counted."""
+        self._process.stop()

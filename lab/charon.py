@@ -1,0 +1,87 @@
+"""A strongSwan daemon in a namespace, with the settings the repository ships in strongswan/."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+from lab.eventually import eventually
+from lab.namespace import LAB, Namespace, Process, program
+
+SETTINGS = Path(__file__).resolve().parent.parent / "strongswan" / "softmesh.conf"
+
+_PLUGINS = (
+    "random nonce openssl aes sha1 sha2 hmac kdf pem pkcs1 pkcs8 pubkey x509 constraints "
+    "{kernel} socket-default counters updown vici"
+)
+
+
+class Charon:
+    """charon-systemd in a namespace; its VICI socket is ``vici``."""
+
+    def __init__(self, namespace: Namespace, *, libipsec: bool = True, extra: str = "") -> None:
+        """Start it. ``libipsec``: real ESP in user space, for kernels without; ``extra``: further settings."""
+        self.namespace = namespace
+        self.vici = LAB / namespace.name / "charon.vici"
+        self._configuration = LAB / namespace.name / "strongswan.conf"
+        self._configuration.parent.mkdir(parents=True, exist_ok=True)
+        kernel = "kernel-libipsec kernel-netlink" if libipsec else "kernel-netlink"
+        self._configuration.write_text(
+            "charon-systemd {\n"
+            f"  load = {_PLUGINS.format(kernel=kernel)}\n"
+            f"  include {SETTINGS}\n"
+            # A lab is in a hurry: give an absent peer up after seconds, not minutes.
+            "  retransmit_tries = 4\n  retransmit_timeout = 1.0\n  retransmit_base = 1.5\n"
+            f"  plugins {{\n    vici {{\n      socket = unix://{self.vici}\n    }}\n  }}\n"
+            "  filelog {\n    stderr {\n      default = 1\n      time_format = %H:%M:%S\n    }\n  }\n"
+            f"{extra}\n}}\n"
+        )
+        self.process = self._start()
+
+    def _start(self) -> Process:
+        process = self.namespace.start(
+            program("charon-systemd"),
+            log=f"{self.namespace.name}/charon.log",
+            env={"STRONGSWAN_CONF": str(self._configuration)},
+        )
+        eventually(self._answers, within=10, what=f"charon of {self.namespace.name} answers on {self.vici}")
+        return process
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.vici))
+            except OSError:
+                return False
+        return True
+
+    def kill(self) -> None:
+        """SIGKILL: no DELETE reaches any peer."""
+        self.process.kill()
+
+    def stop(self) -> None:
+        """Stop it in order: its peers receive DELETEs."""
+        self.process.stop()
+
+    def restart(self) -> None:
+        """Start it again, with nothing in its memory."""
+        self.process.stop()
+        self.process = self._start()
+
+    def freeze(self) -> None:
+        """SIGSTOP: it hangs with its sockets open."""
+        self.process.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.process.signal(signal.SIGCONT)
+
+    def swanctl(self, *arguments: str) -> str:
+        """What ``swanctl`` prints."""
+        done = subprocess.run(
+            [program("swanctl"), *arguments, "--uri", f"unix://{self.vici}"],
+            capture_output=True, text=True, check=True, timeout=30,
+        )  # fmt: skip
+        return done.stdout

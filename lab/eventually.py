@@ -1,0 +1,37 @@
+"""Awaiting a condition with a deadline: the only way anything here waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class NotReached(AssertionError):
+    """The condition did not come true in time."""
+
+
+def eventually(condition: Callable[[], T], *, within: float, what: str, every: float = 0.05) -> T:
+    """Return the first true value of ``condition()``, asked every ``every`` seconds.
+
+    Raises NotReached after ``within`` seconds, naming ``what`` was awaited and the last value seen.
+    """
+    deadline = time.monotonic() + within
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            raise NotReached(f"not within {within:g} s: {what}; last seen: {value!r}")
+        time.sleep(every)
+
+
+def holds(condition: Callable[[], object], *, during: float, what: str, every: float = 0.1) -> None:
+    """Assert that ``condition()`` stays true for ``during`` seconds."""
+    deadline = time.monotonic() + during
+    while time.monotonic() < deadline:
+        value = condition()
+        assert value, f"did not hold for {during:g} s: {what}; seen: {value!r}"
+        time.sleep(every)

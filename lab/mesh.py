@@ -1,0 +1,254 @@
+"""A softwire mesh of AFBRs around one route reflector, in either direction.
+
+                    rr (BIRD)
+                       │
+      ────────┬────────┴─ core ──────┬──────────      one family (the transit family, RFC 5565 §4.1)
+              │                      │
+        afbr1 (ExaBGP,         afbr2 …                one namespace each
+        softmesh, charon)
+              │                      │
+         island 1               island 2 …            the other family
+"""
+
+from __future__ import annotations
+
+import enum
+import secrets
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import yaml
+
+from lab.charon import Charon
+from lab.namespace import LAB, Namespace, Process, link
+from lab.reflector import Bird
+from softmesh.control.client import ask
+from softmesh.errors import Unreachable
+
+SOFTMESH = [sys.executable, "-m", "softmesh"]
+
+
+class Direction(enum.Enum):
+    """Which family crosses which."""
+
+    FOUR_OVER_SIX = "4-over-6"
+    SIX_OVER_FOUR = "6-over-4"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The addresses of a mesh."""
+
+    direction: Direction
+
+    @property
+    def core_length(self) -> int:
+        """Prefix length of the core's network."""
+        return 64 if self.direction is Direction.FOUR_OVER_SIX else 24
+
+    def endpoint(self, number: int) -> str:
+        """A router's address in the core."""
+        return f"2001:db8:f::{number:x}" if self.direction is Direction.FOUR_OVER_SIX else f"172.31.0.{number}"
+
+    @property
+    def core(self) -> str:
+        """The core's network: where a peer's endpoint may be."""
+        return "2001:db8:f::/64" if self.direction is Direction.FOUR_OVER_SIX else "172.31.0.0/24"
+
+    @property
+    def islands(self) -> str:
+        """The network all islands are in: what a peer may bring."""
+        return "10.0.0.0/8" if self.direction is Direction.FOUR_OVER_SIX else "2001:db8:1000::/36"
+
+    def island(self, number: int, site: int = 0) -> str:
+        """An island's prefix; ``site`` counts further prefixes of the same island."""
+        if self.direction is Direction.FOUR_OVER_SIX:
+            return f"10.{number}.{site}.0/24"
+        return f"2001:db8:1{number:03x}:{site:x}::/64"
+
+    def host(self, number: int, last: int, site: int = 0) -> str:
+        """An address in an island; the router has 1, the host 10."""
+        prefix = self.island(number, site).split("/")[0]
+        return prefix.removesuffix("0") + str(last) if "." in prefix else f"{prefix}{last:x}"
+
+
+class Afbr:
+    """One AFBR with its island: charon and ``softmesh run`` with an ExaBGP of its own."""
+
+    def __init__(self, mesh: Mesh, number: int, *, overrides: Mapping[str, Any] | None = None) -> None:
+        """Lay the cables and start charon; ``overrides`` are merged into mesh.yaml, section by section."""
+        plan = mesh.plan
+        self.mesh = mesh
+        self.number = number
+        self.endpoint = plan.endpoint(number)
+        self.namespace = Namespace(f"afbr{number}", forwarding=True)
+        self.island = Namespace(f"island{number}")
+        self.home = LAB / self.namespace.name
+        self.home.mkdir(parents=True, exist_ok=True)
+        link(self.namespace, "core0", mesh.core, f"afbr{number}")
+        mesh.core.ip("link", "set", f"afbr{number}", "master", "br0")
+        self.namespace.address("core0", f"{self.endpoint}/{plan.core_length}")
+        link(self.namespace, "island0", self.island, "eth0")
+        self.add_site(0)
+        via = plan.host(number, 1)
+        self.island.ip("route", "add", "default", "via", via)
+        self.charon = Charon(self.namespace)
+        self.configuration = self.home / "mesh.yaml"
+        self._settings = self._default_settings()
+        for section, values in (overrides or {}).items():
+            if isinstance(values, Mapping):
+                self._settings.setdefault(section, {}).update(values)
+            else:
+                self._settings[section] = values
+        self.keygen()
+        (self.home / "bgp.password").write_text(mesh.password)
+        (self.home / "bgp.password").chmod(0o600)
+        self.write_configuration()
+        self.bridge: Process | None = None
+
+    def add_site(self, site: int) -> None:
+        """Give the island one more prefix: an address for the router, one for the host."""
+        plan = self.mesh.plan
+        length = plan.island(self.number, site).split("/")[1]
+        self.namespace.address("island0", f"{plan.host(self.number, 1, site)}/{length}")
+        self.island.address("eth0", f"{plan.host(self.number, 10, site)}/{length}")
+
+    def _default_settings(self) -> dict[str, Any]:
+        plan = self.mesh.plan
+        return {
+            "endpoint": self.endpoint,
+            "bgp": {
+                "managed": True,
+                "asn": 65000,
+                "router_id": f"10.255.0.{self.number}",
+                "neighbors": [{"address": self.mesh.reflector_address, "password_file": "bgp.password"}],
+            },
+            "announce": {"prefixes": [plan.island(self.number)]},
+            "identity": {"private_key": "identity.key"},
+            "admission": {"endpoints": [plan.core], "prefixes": [plan.islands]},
+            "charon": {"vici": str(self.charon.vici)},
+            "sockets": {"directory": str(self.home / "run")},
+        }
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What mesh.yaml holds; change it, then ``write_configuration``."""
+        return self._settings
+
+    def write_configuration(self) -> None:
+        """Write mesh.yaml from ``settings``."""
+        self.configuration.write_text(yaml.safe_dump(self._settings, sort_keys=False))
+
+    def keygen(self) -> str:
+        """Make the key pair as an operator does; returns the authenticator."""
+        self.softmesh("keygen", "--out", str(self.home / "identity"), "--force")
+        return self.softmesh("keygen", "--show", str(self.home / "identity.key")).split()[0]
+
+    def start(self) -> Process:
+        """Start ``softmesh run``."""
+        self.bridge = self.namespace.start(
+            *SOFTMESH, "run", "-c", str(self.configuration),
+            log=f"{self.namespace.name}/softmesh.log",
+        )  # fmt: skip
+        return self.bridge
+
+    def softmesh(self, *arguments: str, check: bool = True) -> str:
+        """Run a ``softmesh`` command on this router; returns its output."""
+        return self.namespace.run(*SOFTMESH, *arguments, check=check).stdout
+
+    def status(self) -> dict[str, Any]:
+        """What ``softmesh status --json`` prints; an empty mesh while the bridge does not answer."""
+        try:
+            return ask(self.home / "run" / "control.sock", "status")
+        except Unreachable:
+            return {"softwires": []}
+
+    def wires(self) -> dict[str, dict[str, Any]]:
+        """What status says of each peer, by its endpoint; the best state where a peer has several rows."""
+        order = ["up", "degraded", "connecting", "wanted", "pending-key", "refused"]
+        rows = sorted(self.status()["softwires"], key=lambda wire: -order.index(wire["state"]))
+        return {wire["remote"]: wire for wire in rows}
+
+    def up(self) -> dict[str, dict[str, Any]]:
+        """The softwires that are up, by the peer's endpoint."""
+        return {remote: wire for remote, wire in self.wires().items() if wire["state"] == "up"}
+
+    def spis(self) -> dict[str, tuple[str, str]]:
+        """Inbound and outbound SPI of every CHILD SA that is up, by "remote local_ts remote_ts"."""
+        return {
+            f"{remote} {child['local_ts']} {child['remote_ts']}": (child["spi_in"], child["spi_out"])
+            for remote, wire in self.up().items()
+            for child in wire["children"]
+        }
+
+    def close(self) -> None:
+        """Stop everything of this router and remove its namespaces."""
+        self.namespace.close()
+        self.island.close()
+
+
+class Mesh:
+    """A core, a route reflector, and AFBRs 1 to ``size``."""
+
+    def __init__(self, direction: Direction, size: int, *, spare: int = 1) -> None:
+        """Build it; nothing of Softmesh runs yet. ``spare``: sessions the reflector keeps for routers added later."""
+        self.plan = Plan(direction)
+        self.password = secrets.token_urlsafe(18)
+        self.core = Namespace("core")
+        self.core.ip("link", "add", "br0", "type", "bridge")
+        self.core.ip("link", "set", "br0", "up")
+        self.reflector_address = self.plan.endpoint(254)
+        self._rr = Namespace("rr")
+        link(self._rr, "core0", self.core, "rr")
+        self.core.ip("link", "set", "rr", "master", "br0")
+        self._rr.address("core0", f"{self.reflector_address}/{self.plan.core_length}")
+        clients = [self.plan.endpoint(number) for number in range(1, size + spare + 1)]
+        self.reflector = Bird(self._rr, self.reflector_address, clients, self.password)
+        self.afbrs: dict[int, Afbr] = {}
+        for number in range(1, size + 1):
+            self.add(number)
+
+    def add(self, number: int, *, overrides: Mapping[str, Any] | None = None) -> Afbr:
+        """Add a router."""
+        afbr = self.afbrs[number] = Afbr(self, number, overrides=overrides)
+        return afbr
+
+    def start(self) -> None:
+        """Start ``softmesh run`` on every router."""
+        for afbr in self.afbrs.values():
+            if afbr.bridge is None:
+                afbr.start()
+
+    def close(self) -> None:
+        """Remove it all."""
+        for afbr in self.afbrs.values():
+            afbr.close()
+        self._rr.close()
+        self.core.close()
+
+    def __enter__(self) -> Mesh:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.report()
+        self.close()
+
+    def report(self) -> None:
+        """Print what every daemon said last: the first thing wanted when a lab fails."""
+        for log in sorted(LAB.glob("*/*.log")):
+            lines = log.read_text(errors="replace").splitlines()[-25:]
+            print(f"--- {log.relative_to(LAB)}", *lines, sep="\n", file=sys.stderr)
+
+
+def meshed(afbrs: Collection[Afbr]) -> bool:
+    """Whether each of these routers has every softwire to the others up."""
+    endpoints = {afbr.endpoint for afbr in afbrs}
+    return all(endpoints - {afbr.endpoint} <= afbr.up().keys() for afbr in afbrs)
+
+

@@ -1,0 +1,140 @@
+"""An AFBR that is only BGP: a namespace with ExaBGP and the hook, cabled to a BIRD route reflector.
+
+    far (ExaBGP) ── 2001:db8:f::2 ── rr (BIRD, ::fe) ── 2001:db8:f::1 ── near (ExaBGP + softmesh hook)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from lab.namespace import LAB, Namespace, Process, link
+from lab.reflector import Bird
+from softmesh.bgp.exabgp_process import ExaBgpNeighbor, ExaBgpSettings, render
+
+PASSWORD = "correct horse; battery # staple"
+REFLECTOR = "2001:db8:f::fe"
+NEAR = "2001:db8:f::1"
+FAR = "2001:db8:f::2"
+EXABGP = (sys.executable, "-m", "exabgp")
+
+T = TypeVar("T")
+
+
+async def until(condition: Callable[[], T], *, within: float, what: str) -> T:
+    """Return the first true value of the condition, which is asked between other tasks."""
+    deadline = time.monotonic() + within
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {within:g} s: {what}; last seen: {value!r}"
+        await asyncio.sleep(0.02)
+    return value
+
+
+def route(prefix: str, label: int, next_hop: str = FAR) -> str:
+    """A static route of ExaBGP's configuration with an attribute 23 of its own."""
+    return f"route {prefix} next-hop {next_hop} attribute [ 0x17 0xc0 0x{tunnel(label).hex()} ];"
+
+
+def tunnel(label: int) -> bytes:
+    """Attribute 23: IPsec in tunnel mode with a colour sub-TLV, told apart by the colour."""
+    return bytes.fromhex("0004000a0408030b0000") + label.to_bytes(4)
+
+
+@dataclass
+class Router:
+    """ExaBGP in a namespace; with a socket it has the hook as its child."""
+
+    namespace: Namespace
+    address: str
+    number: int
+    exabgp: Sequence[str] = EXABGP
+    routes: Sequence[str] = ()
+    stale_time: float = 300.0
+
+    def __post_init__(self) -> None:
+        self.home = LAB / self.namespace.name
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.socket = self.home / "hook.sock"
+        self._configuration = self.home / "exabgp.conf"
+        hook = (sys.executable, "-m", "softmesh", "hook", "--socket", str(self.socket))
+        settings = ExaBgpSettings(
+            router_id=f"10.255.0.{self.number}",
+            local_address=self.address,
+            local_as=65000,
+            neighbors=(ExaBgpNeighbor(REFLECTOR, 65000, PASSWORD),),
+            hook_command=(*hook, "--stale-time", f"{self.stale_time:g}"),
+        )
+        text = render(settings)
+        if self.routes:
+            text = text[: text.rindex("}")] + "static {\n" + "\n".join(self.routes) + "\n}\n}\n"
+        self._configuration.write_text(text)
+        self.process = self._start()
+
+    def _start(self) -> Process:
+        environment = {
+            "exabgp.daemon.user": "root",
+            "exabgp.api.cli": "false",
+            "exabgp.log.level": "INFO",
+            "PYTHONPATH": str(Path("bridge").resolve()),
+        }
+        return self.namespace.start(
+            *self.exabgp, str(self._configuration), log=f"{self.namespace.name}/exabgp.log", env=environment
+        )
+
+    def restart(self) -> None:
+        """End ExaBGP and start it again."""
+        self.process.stop()
+        self.process = self._start()
+
+    def hooks(self) -> list[int]:
+        """Process ids of ExaBGP's children that are hooks."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(pid) for pid in children if b"hook" in _command(int(pid))]
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+@contextmanager
+def reflected(
+    exabgp: Sequence[str] = EXABGP, routes: Sequence[str] = (), stale_time: float = 300.0
+) -> Iterator[tuple[Router, Router, Bird]]:
+    """Near, far and the reflector between them, gone afterwards; ``routes`` are announced by far."""
+    tag = os.urandom(2).hex()
+    with ExitStack() as stack:
+        rr = stack.enter_context(Namespace(f"rr{tag}"))
+        near = stack.enter_context(Namespace(f"near{tag}"))
+        far = stack.enter_context(Namespace(f"far{tag}"))
+        rr.ip("link", "add", "br0", "type", "bridge")
+        rr.address("br0", f"{REFLECTOR}/64")
+        for namespace, address in ((near, NEAR), (far, FAR)):
+            link(rr, f"to{namespace.name}", namespace, "core")
+            rr.ip("link", "set", f"to{namespace.name}", "master", "br0")
+            namespace.address("core", f"{address}/64")
+        bird = Bird(rr, REFLECTOR, [NEAR, FAR], PASSWORD)
+        yield (
+            Router(near, NEAR, 1, exabgp, stale_time=stale_time),
+            Router(far, FAR, 2, exabgp, routes),
+            bird,
+        )
+
+
+def attribute_23(bird: Bird, prefix: str) -> bytes | None:
+    """The attribute BIRD holds for a prefix; None where it has no such route."""
+    shown = bird.birdc("show", "route", "all", "for", prefix)
+    found = re.search(r"BGP\.(?:tunnel_encap|23)[^:]*: ([0-9a-f ]+)", shown, re.IGNORECASE)
+    if prefix not in shown or found is None:
+        return None
+    return bytes.fromhex(found[1].replace(" ", ""))

@@ -1,0 +1,496 @@
+"""Two charons with kernel-libipsec; every test in both directions of RFC 5565 (IPv4 over IPv6, IPv6 over IPv4).
+
+    islands of left ─ left ══ core (a cable) ══ right ─ islands of right
+
+An island is an address on a router's loopback interface: enough for charon and for ping.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
+from types import TracebackType
+from typing import TypeVar
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from lab.charon import Charon
+from lab.namespace import Namespace, link
+from softmesh.bgp.codepoints import TunnelType
+from softmesh.charon import listing
+from softmesh.charon.actions import (
+    Initiate,
+    LoadConnection,
+    LoadKey,
+    TerminateChild,
+    TerminateIke,
+    UnloadConnection,
+)
+from softmesh.charon.connection import Connection
+from softmesh.charon.driver import Driver
+from softmesh.charon.failure import from_event
+from softmesh.charon.observed import ChildSa, IkeSa
+from softmesh.charon.packet import Section
+from softmesh.charon.render import key_id, render
+from softmesh.charon.verify import verify, verify_peer
+from softmesh.charon.vici import CommandError, Vici
+from softmesh.errors import Unreachable
+from softmesh.mesh.softwire import Mode, PinnedKey, Profile, Selector, SelectorPair, Softwire, SoftwireId
+
+T = TypeVar("T")
+
+EVENTS = ("ike-updown", "ike-rekey", "child-updown", "child-rekey", "no-such-event")
+PROFILE = Profile(("aes256gcm16-prfsha384-x25519",), ("aes256gcm16-x25519",))
+PREFIXES = {
+    "4-over-6": (("10.1.0.0/24", "10.1.1.0/24"), ("10.2.0.0/24", "10.2.1.0/24")),
+    "6-over-4": (("2001:db8:1::/64", "2001:db8:1:1::/64"), ("2001:db8:2::/64", "2001:db8:2:1::/64")),
+}
+CORE = {"4-over-6": ("2001:db8:f::1/64", "2001:db8:f::2/64"), "6-over-4": ("172.31.0.1/24", "172.31.0.2/24")}
+
+
+async def until(condition: Callable[[], Awaitable[T]], *, what: str, within: float = 10.0) -> T:
+    """The first true value of a condition; AssertionError when its time is up."""
+    deadline = asyncio.get_running_loop().time() + within
+    while not (value := await condition()):
+        assert asyncio.get_running_loop().time() < deadline, f"not within {within:g} s: {what}"
+        await asyncio.sleep(0.02)
+    return value
+
+
+class Key:
+    def __init__(self) -> None:
+        key = Ed25519PrivateKey.generate()
+        self.private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        self.spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        self.authenticator = hashlib.sha1(self.spki, usedforsecurity=False).digest()
+        self.pinned = PinnedKey(self.authenticator, self.spki, "lab")
+
+
+class Router:
+    """One AFBR: a namespace, its charon and our side of it."""
+
+    def __init__(self, name: str, core: str, prefixes: tuple[str, ...]) -> None:
+        self.namespace = Namespace(name, forwarding=True)
+        self.core = core
+        self.address = core.partition("/")[0]
+        self.prefixes = prefixes
+        self.islands = tuple(str(ip_network(prefix).network_address) for prefix in prefixes)
+        self.key = Key()
+        self.heard: list[tuple[str, Section]] = []
+        self.connected: list[bool] = []
+
+    def start(self) -> None:
+        self.namespace.address("core", self.core)
+        for island in self.islands:
+            self.namespace.address("lo", f"{island}/{ip_address(island).max_prefixlen}")
+        self.charon = Charon(self.namespace)
+        self.vici = Vici(
+            self.charon.vici,
+            EVENTS,
+            lambda name, message: self.heard.append((name, message)),
+            self.connected.append,
+            within=2.0,
+        )
+        self.driver = Driver(self.vici)
+
+    async def __aenter__(self) -> Router:
+        self._running = asyncio.create_task(self.vici.run())
+        await asyncio.wait_for(self.vici.wait_connected(), 5)
+        await self.driver.load_key(self.key.private)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._running
+
+    def softwire(
+        self, peer: Router, *pairs: int, keys: tuple[PinnedKey, ...] | None = None, mode: Mode = Mode.TUNNEL
+    ) -> Softwire:
+        """To ``peer``, for the prefix pairs of these numbers."""
+        return Softwire(
+            SoftwireId(ip_address(self.address), ip_address(peer.address), TunnelType.IPSEC_TUNNEL),
+            mode,
+            frozenset(
+                SelectorPair(Selector(ip_network(self.prefixes[n])), Selector(ip_network(peer.prefixes[n])))
+                for n in pairs
+            ),
+            keys or (peer.key.pinned,),
+            PROFILE,
+        )
+
+    def connection(self, peer: Router, *pairs: int, key: PinnedKey | None = None) -> Connection:
+        softwire = self.softwire(peer, *pairs, keys=(key,) if key else None)
+        (connection,) = render(softwire, self.key.authenticator)
+        return connection
+
+    async def ike_sas(self) -> tuple[IkeSa, ...]:
+        return (await self.driver.observe()).ike_sas
+
+    async def installed(self) -> dict[str, ChildSa]:
+        """The CHILD SAs that carry traffic, by name."""
+        return {
+            child.name: child
+            for ike_sa in await self.ike_sas()
+            for child in ike_sa.children
+            if child.state == "INSTALLED"
+        }
+
+    async def up(self, connection: Connection) -> dict[str, ChildSa]:
+        """Wait until exactly the children of ``connection`` carry traffic."""
+        names = {child.name for child in connection.children}
+
+        async def complete() -> dict[str, ChildSa]:
+            installed = await self.installed()
+            return installed if installed.keys() == names else {}
+
+        return await until(complete, what=f"{names} installed at {self.namespace.name}")
+
+    async def initiate(self, connection: Connection) -> None:
+        for child in connection.children:
+            await self.driver.initiate(connection.name, child.name)
+
+    async def no_ike_sa(self) -> None:
+        async def none() -> bool:
+            return not await self.ike_sas()
+
+        await until(none, what=f"no IKE_SA left at {self.namespace.name}")
+
+    def ping(self, peer: Router, pair: int = 0) -> bool:
+        return self.namespace.ping(peer.islands[pair], source=self.islands[pair])
+
+
+@pytest.fixture(params=PREFIXES)
+async def routers(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Router, Router]]:
+    (left_core, right_core), (left_prefixes, right_prefixes) = CORE[request.param], PREFIXES[request.param]
+    left = Router("left", left_core, left_prefixes)
+    right = Router("right", right_core, right_prefixes)
+    with left.namespace, right.namespace:
+        link(left.namespace, "core", right.namespace, "core")
+        left.start()
+        right.start()
+        async with left, right:
+            yield left, right
+
+
+Routers = tuple[Router, Router]
+
+
+async def load(left: Router, right: Router, *pairs: int) -> tuple[Connection, Connection]:
+    """Load the softwire on both sides."""
+    ours, theirs = left.connection(right, *pairs), right.connection(left, *pairs)
+    await right.driver.load_connection(theirs)
+    await left.driver.load_connection(ours)
+    return ours, theirs
+
+
+def spis(children: dict[str, ChildSa]) -> dict[str, tuple[str, str]]:
+    return {name: (child.spi_in, child.spi_out) for name, child in children.items()}
+
+
+async def test_a_softwire_comes_up_as_asked_and_carries_esp(routers: Routers) -> None:
+    left, right = routers
+    ours, theirs = await load(left, right, 0, 1)
+    await left.initiate(ours)
+    for router, connection in ((left, ours), (right, theirs)):
+        installed = await router.up(connection)
+        (ike_sa,) = await router.ike_sas()
+        assert verify_peer(ike_sa, connection) is None
+        for child in connection.children:
+            assert verify(installed[child.name], child, ike_sa) is None
+    for pair in (0, 1):
+        before = await left.installed()
+        assert left.ping(right, pair)
+        after = await left.installed()
+        name = next(child.name for child in ours.children if child.local_ts == left.prefixes[pair])
+        assert after[name].packets_out == before[name].packets_out + 1
+        assert after[name].packets_in == before[name].packets_in + 1
+
+
+async def test_charon_names_our_key_as_we_do(routers: Routers) -> None:
+    left, _ = routers
+    assert key_id(left.key.spki) in (await left.driver.observe()).key_ids
+
+
+async def test_every_action_can_be_repeated(routers: Routers) -> None:
+    left, right = routers
+    ours, _ = await load(left, right, 0, 1)
+
+    async def twice(*actions: Initiate | LoadConnection | LoadKey | UnloadConnection | TerminateIke) -> None:
+        for action in (*actions, *actions):
+            await left.driver.apply(action)
+
+    await twice(LoadKey(left.key.private), LoadConnection(ours))
+    await twice(*(Initiate(ours.name, child.name) for child in ours.children))
+    installed = await left.up(ours)
+    await twice(*(Initiate(ours.name, child.name) for child in ours.children), LoadConnection(ours))
+    assert spis(await left.installed()) == spis(installed)
+    (ike_sa,) = await left.ike_sas()
+    gone = next(iter(installed.values()))
+
+    async def one_left() -> bool:
+        return gone.name not in await left.installed()
+
+    await left.driver.apply(TerminateChild(gone.unique_id, gone.name))
+    await until(one_left, what="one child left")
+    await left.driver.apply(TerminateChild(gone.unique_id, gone.name))
+    await twice(TerminateIke(ike_sa.unique_id, ours.name), UnloadConnection(ours.name))
+    observed = await left.driver.observe()
+    assert (observed.ike_sas, dict(observed.connections)) == ((), {})
+
+
+async def test_an_added_prefix_leaves_the_others_untouched(routers: Routers) -> None:
+    left, right = routers
+    ours, theirs = await load(left, right, 0)
+    await left.initiate(ours)
+    before = await left.up(ours)
+    wider, _ = await load(left, right, 0, 1)
+    assert wider.name == ours.name
+    assert (await left.driver.observe()).connections == {wider.name: {child.name for child in wider.children}}
+    assert spis(await left.installed()) == spis(before)
+    (added,) = set(wider.children) - set(ours.children)
+    await left.driver.initiate(wider.name, added.name)
+    after = await left.up(wider)
+    assert spis(before).items() < spis(after).items()
+    assert len(await left.ike_sas()) == 1
+    assert left.ping(right, 1)
+    assert theirs.children[0].name in await right.installed()
+
+
+async def test_a_removed_prefix_leaves_the_others_untouched(routers: Routers) -> None:
+    left, right = routers
+    ours, _ = await load(left, right, 0, 1)
+    await left.initiate(ours)
+    before = await left.up(ours)
+    narrower = left.connection(right, 0)
+    (removed,) = set(ours.children) - set(narrower.children)
+    await left.driver.terminate_child(before[removed.name].unique_id)
+    await left.driver.load_connection(narrower)
+    after = await left.up(narrower)
+    assert spis(after).items() < spis(before).items()
+    await right.up(right.connection(left, 0))
+    assert left.ping(right, 0)
+
+
+async def test_a_peer_with_another_key_is_refused_and_we_are_told_why(routers: Routers) -> None:
+    left, right = routers
+    await right.driver.load_connection(right.connection(left, 0))
+    # Right claims the identity that left asks for, but proves a key that left has not pinned to it.
+    pinned = PinnedKey(right.key.authenticator, Key().spki, "lab")
+    ours = left.connection(right, 0, key=pinned)
+    await left.driver.load_connection(ours)
+    await left.vici.listen("log", wanted=True)
+    await left.initiate(ours)
+
+    async def reasons() -> list[str]:
+        found = [from_event(name, message) for name, message in left.heard]
+        return [failure.reason for failure in found if failure and failure.connection == ours.name]
+
+    assert await until(reasons, what="a reason") == ["the peer has another key than it announced"]
+    await left.no_ike_sa()
+    assert not any(name == "child-updown" for name, _ in left.heard)
+    assert not left.ping(right)
+
+
+async def test_a_peer_that_does_not_accept_our_key_says_so(routers: Routers) -> None:
+    left, right = routers
+    await right.driver.load_connection(right.connection(left, 0, key=Key().pinned))
+    ours = left.connection(right, 0)
+    await left.driver.load_connection(ours)
+    await left.vici.listen("log", wanted=True)
+    await left.initiate(ours)
+    await left.no_ike_sa()
+
+    async def reasons() -> list[str]:
+        found = [from_event(name, message) for name, message in left.heard]
+        return [failure.reason for failure in found if failure]
+
+    (reason,) = await until(reasons, what="a reason")
+    assert reason.startswith("the peer answered AUTHENTICATION_FAILED")
+
+
+async def test_a_withdrawn_key_is_dead_though_charon_still_stores_it(routers: Routers) -> None:
+    left, right = routers
+    ours, theirs = await load(left, right, 0)
+    await right.initiate(theirs)
+    await left.up(ours)
+    # Left's peer now announces another key. The old one is withdrawn; charon has no way to forget it.
+    await left.driver.unload_connection(ours.name)
+    (ike_sa,) = await left.ike_sas()
+    await left.driver.terminate_ike(ike_sa.unique_id)
+    await left.driver.load_connection(left.connection(right, 0, key=Key().pinned))
+    await left.no_ike_sa()
+    await right.no_ike_sa()
+    left.heard.clear()
+    await right.initiate(theirs)
+    await right.no_ike_sa()
+    assert not any(listing.is_up(message) for _, message in left.heard)
+    assert not await left.installed()
+
+
+async def test_prefixes_the_peer_does_not_have_fail_alone(routers: Routers) -> None:
+    left, right = routers
+    await right.driver.load_connection(right.connection(left, 0))
+    ours = left.connection(right, 0, 1)
+    await left.driver.load_connection(ours)
+    await left.initiate(ours)
+
+    async def over() -> bool:
+        (ike_sa,) = await left.ike_sas()
+        return ike_sa.state == "ESTABLISHED" and "CHILD_CREATE" not in ike_sa.tasks
+
+    await until(over, what="both attempts over")
+    assert (await left.installed()).keys() == {child.name for child in left.connection(right, 0).children}
+    assert left.ping(right, 0)
+
+
+async def test_a_peer_that_restarted_replaces_what_it_had(routers: Routers) -> None:
+    left, right = routers
+    ours, theirs = await load(left, right, 0)
+    await left.initiate(ours)
+    before = await left.up(ours)
+    right.charon.kill()
+    right.charon.restart()
+
+    async def reconnected() -> bool:
+        return right.connected == [True, False, True]
+
+    await until(reconnected, what="VICI connected to the new charon")
+    await right.driver.load_key(right.key.private)
+    await right.driver.load_connection(theirs)
+    await right.initiate(theirs)
+    await right.up(theirs)
+    after = await left.up(ours)
+    assert spis(after) != spis(before)
+    assert len(await left.ike_sas()) == 1
+    assert left.ping(right)
+
+
+async def test_events_describe_the_sas_as_listings_do(routers: Routers) -> None:
+    left, right = routers
+    ours, _ = await load(left, right, 0)
+    await left.initiate(ours)
+    (child,) = (await left.up(ours)).values()
+
+    async def told() -> list[Section]:
+        return [message for name, message in left.heard if name == "child-updown" and listing.is_up(message)]
+
+    (message,) = await until(told, what="child-updown")
+    (ike_sa,) = listing.ike_sas([message])
+    (heard,) = ike_sa.children
+    assert (ike_sa.connection, heard.name, heard.spi_in, heard.spi_out) == (
+        ours.name,
+        child.name,
+        child.spi_in,
+        child.spi_out,
+    )
+    assert left.vici.refused_events == {"no-such-event"}
+
+
+async def test_charon_stopping_and_starting_is_noticed(routers: Routers) -> None:
+    left, right = routers
+    left.charon.stop()
+
+    async def down() -> bool:
+        return left.connected == [True, False]
+
+    await until(down, what="the disconnection")
+    with pytest.raises(Unreachable, match=re.escape(str(left.charon.vici))):
+        await left.driver.observe()
+    left.charon.restart()
+
+    async def back() -> bool:
+        return left.connected == [True, False, True]
+
+    await until(back, what="the connection")
+    observed = await left.driver.observe()
+    assert (observed.ike_sas, observed.key_ids, dict(observed.connections)) == ((), frozenset(), {})
+    await left.driver.load_key(left.key.private)
+    ours, _ = await load(left, right, 0)
+    await left.initiate(ours)
+    await left.up(ours)
+
+
+async def test_a_charon_that_hangs_costs_one_timeout_and_no_more(routers: Routers) -> None:
+    left, _ = routers
+    left.charon.freeze()
+    with pytest.raises(Unreachable, match="no answer to version within 0.2 s"):
+        await left.vici.request("version", within=0.2)
+    left.charon.thaw()
+    assert (await left.vici.request("version"))["daemon"] == b"charon-systemd"
+    assert left.connected == [True]
+
+
+@pytest.mark.parametrize("protocol", [4, 41, 47, 115, 137])
+async def test_transport_mode_is_taken_as_rendered(routers: Routers, protocol: int) -> None:
+    """Whether an SA comes of it depends on the kernel: kernel-libipsec knows tunnel mode only."""
+    left, right = routers
+    host = [Selector(ip_network(router.address), protocol) for router in (left, right)]
+    identity = SoftwireId(
+        ip_address(left.address), ip_address(right.address), TunnelType.IP_IN_IP_IPSEC_TRANSPORT
+    )
+    softwire = Softwire(
+        identity, Mode.TRANSPORT, frozenset({SelectorPair(*host)}), (right.key.pinned,), PROFILE
+    )
+    (connection,) = render(softwire, left.key.authenticator)
+    await left.driver.load_connection(connection)
+    (listed,) = await left.vici.stream("list-conns", None, "list-conn")
+    conn = listed[connection.name]
+    assert isinstance(conn, dict)
+    assert isinstance(conn["children"], dict)
+    child = conn["children"][connection.children[0].name]
+    assert isinstance(child, dict)
+    assert child["mode"] == b"TRANSPORT"
+    # charon prints the protocol by its name in /etc/protocols; verify must understand what it prints.
+    found = ChildSa(
+        name=connection.children[0].name,
+        unique_id="1",
+        state="INSTALLED",
+        mode=listing.text(child["mode"]).lower(),
+        protocol="ESP",
+        local_ts=frozenset(listing.text(item) for item in child["local-ts"]),
+        remote_ts=frozenset(listing.text(item) for item in child["remote-ts"]),
+        encr_alg="AES_GCM_16_256",
+    )
+    ike_sa = IkeSa(connection.name, "1", "ESTABLISHED", True, left.address, right.address, "", "")  # noqa: FBT003
+    assert verify(found, connection.children[0], ike_sa) is None
+
+
+async def test_the_shipped_settings_are_in_force(routers: Routers) -> None:
+    left, right = routers
+    ours, _ = await load(left, right, 0)
+    await left.initiate(ours)
+    await left.up(ours)
+    (first,) = re.findall(r"generating IKE_SA_INIT request 0 \[ (.*) \]", left.charon.process.log.read_text())
+    # follow_redirects = no: of all the settings the one that shows on the wire.
+    assert "REDIR_SUP" not in first
+
+
+async def test_a_refusal_is_told_in_charons_words(routers: Routers) -> None:
+    left, _ = routers
+    with pytest.raises(CommandError, match="parsing ANY private key failed"):
+        await left.driver.load_key(b"not a key")
+    with pytest.raises(CommandError, match="CHILD_SA config 'no-such-child' not found"):
+        await left.driver.initiate("softmesh-no-such-connection", "no-such-child")
+
+
+async def test_nothing_of_others_is_touched(routers: Routers) -> None:
+    left, _ = routers
+    own = {"local": {"auth": "pubkey"}, "remote": {"auth": "pubkey"}, "children": {"net": {}}}
+    await left.vici.request("load-conn", {"head-office": own})
+    assert dict((await left.driver.observe()).connections) == {}
+    for attempt in (
+        left.driver.unload_connection("head-office"),
+        left.driver.initiate("head-office", "net"),
+    ):
+        with pytest.raises(ValueError, match="not ours"):
+            await attempt
+    assert b"head-office" in (await left.vici.request("get-conns"))["conns"]

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from softmesh.charon.actions import (
+    Initiate,
+    LoadConnection,
+    LoadKey,
+    TerminateChild,
+    TerminateIke,
+    UnloadConnection,
+)
+from softmesh.charon.connection import OWNED
+from softmesh.charon.packet import MAX_NAME, read_message, write_message
+from softmesh.charon.render import key_id, load_key_message, merge, render
+from softmesh.mesh.softwire import Profile, Softwire
+from tests.unit.charon.examples import (
+    FIRST,
+    LOCAL,
+    OWN_AUTHENTICATOR,
+    PEER,
+    REMOTE,
+    SECOND,
+    pinned,
+    softwire,
+    spki,
+    transport,
+)
+
+
+def test_a_connection_pins_one_key_between_two_addresses() -> None:
+    (connection,) = render(softwire(), OWN_AUTHENTICATOR)
+    sent = read_message(write_message(connection.to_vici()))[connection.name]
+    assert isinstance(sent, dict)
+    assert sent["local_addrs"] == [LOCAL.encode()]
+    assert sent["remote_addrs"] == [REMOTE.encode()]
+    assert sent["local"] == {"auth": b"pubkey", "id": f"@#{OWN_AUTHENTICATOR.hex()}".encode()}
+    assert sent["remote"] == {
+        "auth": b"pubkey",
+        "id": f"@#{PEER.authenticator.hex()}".encode(),
+        "pubkeys": [PEER.spki],
+    }
+    assert sent["send_cert"] == b"never"
+    assert sent["send_certreq"] == b"no"
+    assert sent["version"] == b"2"
+    assert sent["mobike"] == b"no"
+    assert sent["unique"] == b"no"
+
+
+def test_a_child_starts_and_closes_nothing_by_itself() -> None:
+    (connection,) = render(softwire(), OWN_AUTHENTICATOR)
+    (child,) = connection.children
+    sent = read_message(write_message(child.to_vici()))
+    assert sent["start_action"] == sent["close_action"] == b"none"
+    assert (sent["local_ts"], sent["remote_ts"]) == ([b"10.1.0.0/24"], [b"10.2.0.0/24"])
+    assert sent["esp_proposals"] == [b"aes256gcm16-x25519"]
+    assert sent["mode"] == b"tunnel"
+
+
+def test_prefixes_change_the_children_and_not_the_connection() -> None:
+    (one,) = render(softwire(FIRST), OWN_AUTHENTICATOR)
+    (two,) = render(softwire(FIRST, SECOND), OWN_AUTHENTICATOR)
+    assert one.name == two.name
+    assert set(one.children) < set(two.children)
+    assert [child.name for child in two.children] == sorted(child.name for child in two.children)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        softwire(keys=(pinned(3),)),
+        softwire(profile=Profile(("aes128-sha256-x25519",), ("aes256gcm16-x25519",))),
+        softwire(remote="2001:db8:f::3"),
+    ],
+    ids=["key", "proposals", "address"],
+)
+def test_what_matters_to_ike_changes_the_name(changed: Softwire) -> None:
+    (connection,) = render(softwire(), OWN_AUTHENTICATOR)
+    (other,) = render(changed, OWN_AUTHENTICATOR)
+    assert other.name != connection.name
+
+
+def test_our_own_key_changes_the_name() -> None:
+    assert render(softwire(), OWN_AUTHENTICATOR)[0].name != render(softwire(), bytes(20))[0].name
+
+
+def test_esp_proposals_change_the_child_and_not_the_connection() -> None:
+    (connection,) = render(softwire(), OWN_AUTHENTICATOR)
+    profile = replace(softwire().profile, esp_proposals=("aes128gcm16",))
+    (other,) = render(softwire(profile=profile), OWN_AUTHENTICATOR)
+    assert other.name == connection.name
+    assert other.children[0].name != connection.children[0].name
+
+
+def test_each_key_has_a_connection_of_its_own() -> None:
+    connections = render(softwire(keys=(pinned(2), pinned(3))), OWN_AUTHENTICATOR)
+    assert [connection.remote_spki for connection in connections] == [spki(2), spki(3)]
+    assert len({connection.name for connection in connections}) == 2
+
+
+def test_softwires_that_share_a_connection_are_merged() -> None:
+    (red,) = render(softwire(FIRST, color=1), OWN_AUTHENTICATOR)
+    (blue,) = render(softwire(FIRST, SECOND, color=2), OWN_AUTHENTICATOR)
+    (elsewhere,) = render(softwire(remote="2001:db8:f::3"), OWN_AUTHENTICATOR)
+    merged = merge([blue, elsewhere, red])
+    assert [connection.name for connection in merged] == sorted({red.name, elsewhere.name})
+    assert next(each for each in merged if each.name == red.name).children == blue.children
+
+
+@pytest.mark.parametrize("protocol", [4, 41, 137])
+def test_transport_mode_selects_the_hosts_and_the_protocol_by_number(protocol: int) -> None:
+    (connection,) = render(transport(protocol), OWN_AUTHENTICATOR)
+    (child,) = connection.children
+    assert child.mode == "transport"
+    assert child.local_ts == f"{LOCAL}/128[{protocol}]"
+    assert child.remote_ts == f"{REMOTE}/128[{protocol}]"
+
+
+def test_names_are_ours_and_fit_vici_at_their_longest() -> None:
+    full = ":".join(["ffff"] * 8)
+    longest = softwire((f"{full}/128", f"{full}/128"), remote=full)
+    (connection,) = render(longest, OWN_AUTHENTICATOR)
+    assert connection.name.startswith(OWNED)
+    assert len(connection.name) <= MAX_NAME
+    # list-sas appends a number of up to ten digits.
+    assert len(connection.children[0].name) + 11 <= MAX_NAME
+    assert write_message(connection.to_vici())
+
+
+def test_names_are_the_same_in_every_process() -> None:
+    (connection,) = render(softwire(FIRST, SECOND), OWN_AUTHENTICATOR)
+    script = (
+        "from tests.unit.charon.examples import *\n"
+        "from softmesh.charon.render import render\n"
+        "(c,) = render(softwire(FIRST, SECOND), OWN_AUTHENTICATOR)\n"
+        "print(c.name, *(child.name for child in c.children))"
+    )
+    root = Path(__file__).parents[3]
+    printed = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": f"{root}:{root / 'bridge'}", "PYTHONHASHSEED": "7"},
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert printed.split() == [connection.name, *(child.name for child in connection.children)]
+
+
+def test_the_key_is_known_to_charon_by_its_bit_string() -> None:
+    # The last 32 octets of an Ed25519 SubjectPublicKeyInfo are its BIT STRING (RFC 8410 §4).
+    assert key_id(spki(1)) == hashlib.sha1(spki(1)[-32:], usedforsecurity=False).hexdigest()
+    assert key_id(spki(1)) != pinned(1).authenticator.hex()
+
+
+def test_no_key_is_printed() -> None:
+    secret = b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
+    action = LoadKey(secret)
+    assert load_key_message(secret) == {"type": "any", "data": secret}
+    assert "c2VjcmV0" not in repr(action) + str(action) + action.describe()
+
+
+def test_actions_say_what_they_do_in_one_line() -> None:
+    (connection,) = render(softwire(), OWN_AUTHENTICATOR)
+    child = connection.children[0].name
+    lines = [
+        action.describe()
+        for action in (
+            LoadConnection(connection),
+            UnloadConnection(connection.name),
+            Initiate(connection.name, child),
+            TerminateIke("7", connection.name),
+            TerminateChild("9", child),
+        )
+    ]
+    assert lines == [
+        f"load connection {connection.name} (children: {child})",
+        f"unload connection {connection.name}",
+        f"initiate {child} of {connection.name}",
+        f"terminate IKE_SA 7 of {connection.name} by force",
+        f"terminate CHILD_SA 9 of {child}",
+    ]

@@ -1,0 +1,352 @@
+"""The planner: what it does about each difference, and that it does nothing where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from softmesh.charon.actions import (
+    Action,
+    Initiate,
+    LoadConnection,
+    LoadKey,
+    TerminateChild,
+    TerminateIke,
+    UnloadConnection,
+)
+from softmesh.charon.render import render
+from softmesh.control.plan import Plan, plan
+from softmesh.control.progress import Pace, Progress, State, backoff, elected, takeover_at
+from softmesh.mesh.desired import Desired
+from softmesh.mesh.refusal import Refusal, Rule
+from softmesh.mesh.softwire import Profile, SoftwireId
+from tests.unit.control.world import HIGHER, LOWER, OWN, World, desired, softwire
+
+PACE = Pace()
+
+
+def planned(
+    wanted: Desired, world: World, now: float = 0.0, progress: Mapping[SoftwireId, Progress] | None = None, **changes: Any
+) -> Plan:
+    settings: dict[str, Any] = {"own": OWN, "pace": PACE, "may_remove": True} | changes
+    return plan(wanted, world.observed(), progress or {}, now, **settings)
+
+
+def settled(wanted: Desired, world: World, **changes: Any) -> Plan:
+    """Plan and apply until nothing is left to do; fails if that takes long."""
+    outcome = Plan()
+    for now in range(20):
+        outcome = planned(wanted, world, float(now), outcome.progress, **changes)
+        if not outcome.actions:
+            return outcome
+        world.apply(outcome.actions)
+    raise AssertionError(f"does not settle: {outcome.actions}")
+
+
+def kinds(actions: tuple[Action, ...]) -> list[type]:
+    return [type(action) for action in actions]
+
+
+def the(outcome: Plan) -> Progress:
+    (progress,) = outcome.progress.values()
+    return progress
+
+
+def test_new_softwire_is_loaded_and_initiated_then_left_alone() -> None:
+    world, wanted = World(), desired(softwire())
+    first = planned(wanted, world)
+    assert kinds(first.actions) == [LoadConnection, Initiate]
+    world.apply(first.actions)
+    second = planned(wanted, world, 0.1, first.progress)
+    assert second.actions == ()
+    assert the(second).state is State.UP
+    assert second.wake_at is None
+
+
+def test_our_key_is_loaded_first_where_charon_has_lost_it() -> None:
+    world = World(keys={"somebody else's"})
+    assert kinds(planned(desired(softwire()), world).actions) == [LoadKey, LoadConnection, Initiate]
+
+
+def test_the_lower_endpoint_initiates_and_the_other_takes_over_in_time() -> None:
+    wanted, world = desired(softwire(LOWER)), World()
+    first = planned(wanted, world)
+    assert kinds(first.actions) == [LoadConnection]
+    assert the(first).state is State.WANTED
+    world.apply(first.actions)
+    assert first.wake_at is not None
+    assert PACE.takeover <= first.wake_at <= 1.5 * PACE.takeover
+    assert planned(wanted, world, first.wake_at - 0.01, first.progress).actions == ()
+    assert kinds(planned(wanted, world, first.wake_at, first.progress).actions) == [Initiate]
+
+
+def test_towards_a_peer_that_only_transmits_nothing_is_ever_initiated() -> None:
+    wanted, world = desired(softwire(may_initiate=False)), World()
+    world.apply(planned(wanted, world).actions)
+    later = planned(wanted, world, 1000.0)
+    assert later.actions == ()
+    assert "type 3" in the(later).reason
+
+
+def test_attempt_under_way_is_not_repeated() -> None:
+    wanted, world = desired(softwire()), World(answering=False)
+    first = planned(wanted, world)
+    world.apply(first.actions)
+    second = planned(wanted, world, 10.0, first.progress)
+    assert second.actions == ()
+    assert second.wake_at == 10.0 + PACE.poll
+    assert the(second).state is State.CONNECTING
+
+
+def test_failed_attempts_back_off_and_start_again_from_the_shortest_after_success() -> None:
+    wanted, world = desired(softwire()), World(answering=False)
+    outcome, now, waits = Plan(), 0.0, []
+    for _ in range(12):
+        outcome = planned(wanted, world, now, outcome.progress)
+        world.apply(outcome.actions)
+        world.sas.clear()
+        assert any(isinstance(action, Initiate) for action in outcome.actions)
+        waits.append(the(outcome).next_attempt - now)
+        now = the(outcome).next_attempt
+    assert waits == sorted(waits[:8]) + waits[8:]
+    assert PACE.retry_max / 2 <= waits[-1] <= PACE.retry_max
+    world.answering = True
+    outcome = planned(wanted, world, now, outcome.progress)
+    world.apply(outcome.actions)
+    outcome = planned(wanted, world, now, outcome.progress)
+    assert (the(outcome).state, the(outcome).attempts) == (State.UP, 0)
+
+
+def test_half_open_sas_have_a_ceiling_and_nobody_starves() -> None:
+    wires = [softwire(f"2001:db8:f::{n:x}") for n in range(0x10, 0x20)]
+    wanted, world = desired(*wires), World(answering=False)
+    pace = replace(PACE, max_half_open=5)
+    outcome, now, tried = Plan(), 0.0, set()
+    for _ in range(12):
+        outcome = planned(wanted, world, now, outcome.progress, pace=pace)
+        started = [action for action in outcome.actions if isinstance(action, Initiate)]
+        assert len(started) <= 5
+        tried |= {action.connection for action in started}
+        world.apply(outcome.actions)
+        assert planned(wanted, world, now, outcome.progress, pace=pace).actions == ()
+        world.sas.clear()
+        now += 0.01
+    assert len(tried) == len(wires)
+
+
+def test_added_prefix_is_one_more_child_and_touches_no_other() -> None:
+    world = World()
+    settled(desired(softwire(sites=2)), world)
+    before = {child.unique_id for sa in world.sas for child in sa.children}
+    outcome = planned(desired(softwire(sites=3)), world, 50.0)
+    assert kinds(outcome.actions) == [LoadConnection, Initiate]
+    world.apply(outcome.actions)
+    after = {child.unique_id for sa in world.sas for child in sa.children}
+    assert before < after
+    assert len(after) == 3
+    assert len(world.sas) == 1
+
+
+def test_withdrawn_prefix_takes_its_child_and_no_other() -> None:
+    world = World()
+    settled(desired(softwire(sites=3)), world)
+    outcome = planned(desired(softwire(sites=2)), world, 50.0)
+    assert kinds(outcome.actions) == [LoadConnection, TerminateChild]
+    settled(desired(softwire(sites=2)), world)
+    assert sum(len(sa.children) for sa in world.sas) == 2
+
+
+def test_withdrawn_softwire_is_unloaded_before_it_is_terminated() -> None:
+    world = World()
+    settled(desired(softwire(), softwire("2001:db8:f::a")), world)
+    outcome = planned(desired(softwire("2001:db8:f::a")), world, 50.0)
+    assert kinds(outcome.actions) == [UnloadConnection, TerminateIke]
+    world.apply(outcome.actions)
+    assert {sa.remote_host for sa in world.sas} == {"2001:db8:f::a"}
+
+
+def test_nothing_is_removed_on_ignorance_yet_what_is_missing_is_added() -> None:
+    world = World()
+    settled(desired(softwire()), world)
+    held = list(world.sas)
+    assert planned(desired(), world, may_remove=False).actions == ()
+    world.apply(planned(desired(softwire("2001:db8:f::a")), world, may_remove=False).actions)
+    assert held[0] in world.sas
+    assert len(world.sas) == 2
+
+
+def test_orphaned_sa_of_ours_is_terminated() -> None:
+    world = World()
+    settled(desired(softwire()), world)
+    world.connections.clear()
+    assert kinds(planned(desired(), world).actions) == [TerminateIke]
+
+
+def test_unloaded_by_somebody_else_is_loaded_again_without_touching_the_sa() -> None:
+    world = World()
+    settled(desired(softwire()), world)
+    world.connections.clear()
+    assert kinds(planned(desired(softwire()), world).actions) == [LoadConnection]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"mode": "transport"}, "mode"),
+        ({"remote_ts": frozenset({"10.9.0.0/25"})}, "selector"),
+        ({"encr_alg": "AES_CBC_128"}, "AES_CBC_128"),
+        ({"protocol": "AH"}, "AH"),
+    ],
+)
+def test_sa_that_is_not_what_was_asked_for_is_terminated_and_tried_again_later(change: dict[str, Any], reason: str) -> None:
+    world, wanted = World(), desired(softwire())
+    before = settled(wanted, world)
+    good = world.sas[0]
+    world.sas[0] = replace(good, children=(replace(good.children[0], **change),))
+    outcome = planned(wanted, world, 100.0, before.progress)
+    assert kinds(outcome.actions) == [TerminateChild]
+    assert the(outcome).state is not State.UP
+    assert reason in the(outcome).reason
+    world.apply(outcome.actions)
+    paused = planned(wanted, world, 100.0, outcome.progress)
+    assert paused.actions == ()
+    assert paused.wake_at is not None
+    assert kinds(planned(wanted, world, paused.wake_at, paused.progress).actions) == [Initiate]
+
+
+def test_ike_sa_without_child_is_not_up() -> None:
+    world, wanted = World(), desired(softwire())
+    before = settled(wanted, world)
+    world.sas[0] = replace(world.sas[0], children=())
+    outcome = planned(wanted, world, 10.0, before.progress)
+    assert the(outcome).state is not State.UP
+    assert kinds(outcome.actions) == [Initiate]
+
+
+def test_child_being_negotiated_is_waited_for() -> None:
+    world, wanted = World(), desired(softwire())
+    before = settled(wanted, world)
+    world.sas[0] = replace(world.sas[0], children=(), tasks=frozenset({"CHILD_CREATE"}))
+    assert planned(wanted, world, 10.0, before.progress).actions == ()
+
+
+def test_duplicate_is_closed_by_the_elected_end_after_a_grace() -> None:
+    for remote, closes in ((HIGHER, True), (LOWER, False)):
+        world, wanted = World(), desired(softwire(remote))
+        before = settled(wanted, world) if closes else planned(wanted, world)
+        world.apply(before.actions)
+        name, connection = next(iter(world.connections.items()))
+        world.sas.clear()
+        world.establish(name, connection.children[0].name, installed_for=9)
+        world.establish(name, connection.children[0].name, anew=True)
+        old, new = world.sas
+        first = planned(wanted, world, 100.0, before.progress)
+        assert first.actions == ()
+        assert the(first).state is State.UP
+        later = planned(wanted, world, 100.0 + PACE.surplus_grace, first.progress)
+        world.apply(later.actions)
+        assert world.sas == ([new] if closes else [old, new])
+
+
+def test_with_two_keys_each_attempt_tries_another() -> None:
+    world, wanted = World(answering=False), desired(softwire(keys=("old", "new")))
+    outcome, tried = Plan(), []
+    for now in range(0, 40, 10):
+        outcome = planned(wanted, world, float(now), outcome.progress)
+        tried += [action.connection for action in outcome.actions if isinstance(action, Initiate)]
+        world.apply(outcome.actions)
+        world.sas.clear()
+    assert len(set(tried)) == 2
+    assert tried[0] != tried[1]
+
+
+def test_withdrawn_key_ends_the_sa_made_with_it_at_once() -> None:
+    world = World()
+    settled(desired(softwire(keys=("old",))), world)
+    outcome = planned(desired(softwire(keys=("new",))), world, 50.0)
+    assert kinds(outcome.actions) == [LoadConnection, Initiate, UnloadConnection, TerminateIke]
+
+
+def test_change_of_esp_proposals_makes_the_new_child_before_it_breaks_the_old() -> None:
+    world = World()
+    before = settled(desired(softwire()), world)
+    changed = desired(softwire(profile=replace(softwire().profile, esp_proposals=("aes256gcm16", "aes128gcm16"))))
+    outcome = planned(changed, world, 50.0, before.progress)
+    assert kinds(outcome.actions) == [LoadConnection, Initiate]
+    world.apply(outcome.actions)
+    outcome = planned(changed, world, 50.1, outcome.progress)
+    assert kinds(outcome.actions) == [TerminateChild]
+    world.apply(outcome.actions)
+    assert [len(sa.children) for sa in world.sas] == [1]
+
+
+def test_change_of_ike_proposals_makes_before_it_breaks() -> None:
+    world = World()
+    before = settled(desired(softwire()), world)
+    changed = desired(softwire(profile=IKE_CHANGED))
+    outcome = planned(changed, world, 50.0, before.progress)
+    assert kinds(outcome.actions) == [LoadConnection, Initiate, UnloadConnection]
+    world.apply(outcome.actions)
+    after = planned(changed, world, 50.1, outcome.progress)
+    assert kinds(after.actions) == [TerminateIke]
+    world.apply(after.actions)
+    assert len(world.sas) == 1
+
+
+IKE_CHANGED = Profile(("aes128gcm16-prfsha256-x25519",), ("aes256gcm16-x25519",))
+
+
+def test_superseded_sa_does_not_outlive_its_time_if_the_successor_never_comes() -> None:
+    world = World()
+    before = settled(desired(softwire()), world)
+    changed = desired(softwire(profile=IKE_CHANGED))
+    outcome = planned(changed, world, 50.0, before.progress)
+    world.apply(tuple(a for a in outcome.actions if not isinstance(a, Initiate)))
+    assert TerminateIke not in kinds(planned(changed, world, 50.0 + PACE.succession - 1, outcome.progress).actions)
+    assert TerminateIke in kinds(planned(changed, world, 50.0 + PACE.succession + 1, outcome.progress).actions)
+
+
+def test_softwire_that_cannot_carry_everything_is_degraded_and_says_so() -> None:
+    world = World()
+    wire = softwire()
+    wanted = Desired(softwires={wire.id: wire}, dropped={wire.id: Refusal(Rule.MAX_SELECTORS, "5 prefix pairs")})
+    outcome = settled(wanted, world)
+    assert (the(outcome).state, the(outcome).reason) == (State.DEGRADED, "5 prefix pairs")
+
+
+def test_reason_of_a_failure_is_kept_until_it_is_up() -> None:
+    world, wanted = World(answering=False), desired(softwire())
+    name = render(softwire(), OWN.authenticator)[0].name
+    first = planned(wanted, world, failures={name: "the peer does not answer"})
+    world.apply(first.actions)
+    second = planned(wanted, world, 1.0, first.progress)
+    assert the(second).reason.startswith("the peer does not answer; ")
+    world.sas.clear()
+    world.answering = True
+    world.apply((Initiate(name, next(iter(world.connections[name].children)).name),))
+    assert the(planned(wanted, world, 2.0, second.progress)).reason == ""
+
+
+def test_since_changes_only_with_the_state() -> None:
+    world, wanted = World(), desired(softwire())
+    up = settled(wanted, world)
+    assert the(planned(wanted, world, 500.0, up.progress)).since == the(up).since
+
+
+def test_both_ends_agree_who_is_elected() -> None:
+    wire = softwire().id
+    mirrored = SoftwireId(wire.remote, wire.local, wire.type)
+    assert elected(wire) is not elected(mirrored)
+    assert takeover_at(wire, 7.0, PACE) == 7.0
+    assert takeover_at(mirrored, 7.0, PACE) >= 7.0 + PACE.takeover
+
+
+def test_backoff_is_jittered_and_bounded() -> None:
+    wires = [softwire(f"2001:db8:f::{n:x}").id for n in range(16, 80)]
+    waits = [backoff(wire, 3, PACE) for wire in wires]
+    assert len(set(waits)) > 60
+    assert all(0.5 <= wait <= 1.0 for wait in waits)
+    assert backoff(wires[0], 10_000, PACE) <= PACE.retry_max
