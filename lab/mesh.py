@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import enum
 import secrets
+import shutil
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -223,11 +224,14 @@ class Mesh:
                 afbr.start()
 
     def close(self) -> None:
-        """Remove it all."""
+        """Remove it all, and the files with it: a mesh built next starts from nothing."""
         for afbr in self.afbrs.values():
             afbr.close()
         self._rr.close()
         self.core.close()
+        for home in LAB.iterdir():
+            if home.is_dir():
+                shutil.rmtree(home)
 
     def __enter__(self) -> Mesh:
         return self

@@ -29,6 +29,9 @@ def checked(announcement: Announcement) -> Announcement:
     """
     prefix = ipaddress.ip_network(announcement.prefix)
     ipaddress.ip_address(announcement.next_hop)
+    if "%" in announcement.next_hop:
+        # ipaddress takes any text for a zone, line breaks included.
+        raise ValueError("a next hop has no zone")
     if any(not 0 <= value < 1 << 64 for value in announcement.extended_communities):
         raise ValueError("an extended community is a number of 64 bits")
     if any(not 0 <= value < 1 << 32 for value in announcement.communities):

@@ -35,7 +35,7 @@ class Flag(enum.IntFlag):
 
 _OPTIONAL_TRANSITIVE = Flag.OPTIONAL | Flag.TRANSITIVE
 
-_FLAGS = {
+_FLAGS: dict[int, Flag] = {
     AttributeType.MP_REACH_NLRI: Flag.OPTIONAL,
     AttributeType.EXTENDED_COMMUNITIES: _OPTIONAL_TRANSITIVE,
     AttributeType.TUNNEL_ENCAPSULATION: _OPTIONAL_TRANSITIVE,
@@ -99,7 +99,7 @@ def decode_attributes(
     values: dict[int, bytes] = {}
     for attribute in attributes:
         values[attribute.type] = attribute.value
-        expected = _FLAGS.get(AttributeType(attribute.type)) if attribute.type in _FLAGS else None
+        expected = _FLAGS.get(attribute.type)
         if expected is not None and (attribute.flags & _OPTIONAL_TRANSITIVE) != expected:
             fault = fault or _flag_fault(attribute)
     communities: tuple[int, ...] = ()

@@ -7,6 +7,7 @@ for ever: hence the growing pause between two requests.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from softmesh.bgp.route import Family
@@ -46,7 +47,7 @@ class RouteRefresh:
         # A count that starts again is a neighbour ExaBGP has configured anew, with a new session.
         if last is None or counter <= last + 1:
             return 0
-        requests = self._requests.setdefault(neighbor, _Requests(now - FIRST_PAUSE, FIRST_PAUSE))
+        requests = self._requests.setdefault(neighbor, _Requests(-math.inf, FIRST_PAUSE))
         if not requests.wanted:
             recent = now - requests.at < 2 * requests.pause
             requests.pause = min(2 * requests.pause, LONGEST_PAUSE) if recent else FIRST_PAUSE

@@ -35,7 +35,7 @@ from softmesh.bgp.wire import DecodeError, Reader
 
 SHA1_SIZE = 20
 
-# Python 3.11 takes longer to look up a member of an enum than to decode a colour: what every attribute needs is here.
+# Members every attribute is compared with: Python 3.11 is slow to look one up in its enum.
 _EGRESS_ENDPOINT = int(SubTlvType.EGRESS_ENDPOINT)
 _SHA1_OF_PUBLIC_KEY = int(AuthenticatorType.SHA1_OF_PUBLIC_KEY)
 

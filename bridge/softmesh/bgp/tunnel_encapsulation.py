@@ -180,8 +180,8 @@ def _decode_remembered(value: bytes, carrier: Carrier) -> TunnelEncapsulation:
 
 def decode_repeated(value: bytes, carrier: Carrier) -> TunnelEncapsulation:
     """``decode`` for a stream in which octets come again and again: equal ones share one object."""
-    # A peer may fill the memory with distinct values: long ones, which no honest router sends, stay out.
-    return _decode_remembered(value, carrier) if len(value) <= 1024 else decode(value, carrier)
+    # A peer may send ever new values, up to 42 KiB decoded for 512 octets; longer ones no honest router sends.
+    return _decode_remembered(value, carrier) if len(value) <= 512 else decode(value, carrier)
 
 
 def encode(tunnels: Iterable[Tunnel]) -> bytes:

@@ -37,15 +37,17 @@ _NOTIFIED = {
 }
 """Notify message types that peers answer with (RFC 7296 §3.10.1), in an operator's words."""
 
-_OTHER_KEY = "the peer has another key than it announced"
+_IMPOSTOR = "the peer has another key or identity than it announced"
 _LOGGED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), reason)
     for pattern, reason in (
         (r"establishing IKE_SA failed, peer not responding", "the peer does not answer"),
-        (r"constraint check failed: peer not authenticated with peer cert", _OTHER_KEY),
-        (r"constraint check failed: ", "the peer is not who we expect"),
-        (r"no trusted \w+ public key found for ", _OTHER_KEY),
-        (r"IDir '.*' does not match to ", "the peer claims another identity"),
+        (r"constraint check failed: ", _IMPOSTOR),
+        (r"no trusted \w+ public key found for ", _IMPOSTOR),
+        (r"IDir '.*' does not match to ", _IMPOSTOR),
+        # Often the only sign: "signature validation failed" comes before a success too, where charon holds
+        # another key to try.
+        (r"generating \w+ (request|response) \d+ \[ N\(AUTH_FAILED\) \]", _IMPOSTOR),
         (r"no private key found for ", "charon does not hold our private key"),
         (r"unable to install (inbound|outbound|IPsec|SAD|SPD)", "the kernel refused the SA or its policies"),
         (r"unable to install .* in kernel", "the kernel refused the SA or its policies"),
@@ -58,7 +60,7 @@ _LOGGED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _NOTIFY = re.compile(r"received ([A-Z0-9_]+) (?:notify error|notify, no CHILD_SA built)")
 
 _ALERTS = {
-    "peer-auth-failed": _OTHER_KEY,
+    "peer-auth-failed": _IMPOSTOR,
     "local-auth-failed": f"the peer answered AUTHENTICATION_FAILED: {_NOTIFIED['AUTHENTICATION_FAILED']}",
     "peer-init-unreachable": "the peer does not answer",
     "retransmit-send-timeout": "the peer does not answer",

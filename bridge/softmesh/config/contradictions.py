@@ -59,7 +59,7 @@ def _special_purpose(network: Network) -> str:
 
 
 def _no_router(address: Address) -> bool:
-    """Whether BGP can have no session with an address. Loopback is fine: a reflector may run on our machine."""
+    """Whether BGP can have no session with an address. Loopback is fine: a reflector may run here too."""
     return address.is_unspecified or address.is_multicast
 
 

@@ -13,12 +13,25 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 """Keys and list indices from the top of the file to a value."""
 
 
+MAX_SHOWN = 60
+"""Characters of a value from the file that a message shows."""
+
+
 def spell(path: KeyPath) -> str:
     """Write a key path as operators do: ``bgp.neighbors[0].address``; the top itself is an empty string."""
     text = ""
     for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+        if isinstance(step, int):
+            text += f"[{step}]"
+        else:
+            text += f".{clip(step)}" if text else clip(step)
     return text
+
+
+def clip(text: str) -> str:
+    """Make any text from the file fit for one line of a message."""
+    text = "".join(character if character.isprintable() else "?" for character in text)
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 
 class Severity(enum.StrEnum):

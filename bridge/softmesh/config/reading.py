@@ -18,7 +18,7 @@ from msgspec import NODEFAULT, inspect
 
 from softmesh.config import values
 from softmesh.config.document import Mapping, Node, Report, Scalar, Sequence
-from softmesh.config.problems import KeyPath
+from softmesh.config.problems import MAX_SHOWN, KeyPath, clip
 from softmesh.mesh.softwire import Address, Network
 
 
@@ -27,8 +27,6 @@ class _Wrong:
 
 
 WRONG: Final = _Wrong()
-
-_MAX_SHOWN = 60
 
 
 class Reader:
@@ -101,7 +99,7 @@ class Reader:
         if isinstance(node, Scalar):
             written = "[]" if node.value is None else f"[{node.text}]"
             shown = "empty" if node.value is None else _shown(node)
-            return self._wrong(node, path, f"must be a list, not {shown}", f"write {_clipped(written)}")
+            return self._wrong(node, path, f"must be a list, not {shown}", f"write {clip(written)}")
         if kind.min_length and len(node.items) < kind.min_length:
             return self._wrong(
                 node,
@@ -194,7 +192,7 @@ class Reader:
         if text.startswith("unix:"):
             raise _UnfitError(
                 "must be a path, not a URI",
-                f"write {_clipped(text.removeprefix('unix:').replace('//', '', 1))}",
+                f"write {clip(text.removeprefix('unix:').replace('//', '', 1))}",
             )
         if text.startswith("~"):
             raise _UnfitError(f"{_quoted(text)}: ~ is not expanded", "write the whole path")
@@ -216,12 +214,10 @@ def address(text: str) -> Address:
     """Read an address as operators write one; no mapped form, no zone, no prefix length."""
     if "/" in text:
         raise _UnfitError(
-            f"must be one address, not {_quoted(text)}", f"write {_clipped(text.partition('/')[0])}"
+            f"must be one address, not {_quoted(text)}", f"write {clip(text.partition('/')[0])}"
         )
     if "%" in text:
-        raise _UnfitError(
-            f"an address with a zone ({_clipped(text)})", "use an address that is not link-local"
-        )
+        raise _UnfitError(f"an address with a zone ({clip(text)})", "use an address that is not link-local")
     try:
         found = ip_address(text)
     except ValueError:
@@ -253,7 +249,7 @@ def network(text: str) -> Network:
             f"must be a network, not {_quoted(text)}", "write it as 192.0.2.0/24 or 2001:db8::/32"
         ) from None
     if not re.fullmatch("[0-9]{1,3}", length):
-        raise _UnfitError(f"a network with a mask ({_clipped(text)})", f"write {loose}")
+        raise _UnfitError(f"a network with a mask ({clip(text)})", f"write {loose}")
     if ip_address(base) != loose.network_address:
         raise _UnfitError(f"{_quoted(text)} has host bits set", f"the network is {loose}")
     mapped = getattr(loose.network_address, "ipv4_mapped", None)
@@ -278,7 +274,7 @@ def _suggestion(word: str, choices: Iterable[str]) -> str:
 
 def _near(word: str, choices: Iterable[str]) -> str | None:
     """Find the one of the choices that a word is a misspelling of."""
-    matches = difflib.get_close_matches(word[:_MAX_SHOWN].lower(), list(choices), n=1)
+    matches = difflib.get_close_matches(word[:MAX_SHOWN].lower(), list(choices), n=1)
     return matches[0] if matches else None
 
 
@@ -316,10 +312,4 @@ def _shown(node: Node) -> str:
 
 
 def _quoted(text: str) -> str:
-    return f"'{_clipped(text)}'"
-
-
-def _clipped(text: str) -> str:
-    """Make any text fit for one line of a message."""
-    text = "".join(character if character.isprintable() else "?" for character in text)
-    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
+    return f"'{clip(text)}'"

@@ -5,6 +5,7 @@ It is generated from values.py and stored in the package; ``python -m softmesh.c
 
 from __future__ import annotations
 
+import enum
 import importlib.resources
 import json
 from pathlib import Path
@@ -113,6 +114,8 @@ def _plain(value: object) -> object:
                 for field in fields
                 if field.required or written[field.name] != default_of(field)
             }
+        case enum.Enum():
+            return value.value
         case Path():
             return str(value)
         case _:

@@ -120,6 +120,10 @@ class Bridge:
 
     async def _passes(self) -> None:
         wake_at = 0.0
+        # Both sockets are being opened just now: that is no problem to report yet.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FRESH_LOOK):
+                await self._vici.wait_connected()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, wake_at - self._monotonic())):

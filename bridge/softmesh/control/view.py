@@ -14,7 +14,7 @@ from softmesh.bgp.route import Neighbor, RouteKey
 from softmesh.charon.observed import ChildSa
 from softmesh.control.progress import Progress, State
 from softmesh.errors import OperatorError
-from softmesh.mesh.admission import network
+from softmesh.mesh.admission import address, network
 from softmesh.mesh.desired import Decision, Desired
 from softmesh.mesh.refusal import Refusal, Rule
 from softmesh.mesh.softwire import Network, SoftwireId
@@ -122,7 +122,7 @@ def _refused(view: View) -> list[dict[str, Any]]:
     rows: dict[tuple[str, Refusal], list[Decision]] = {}
     for decision in view.desired.decisions.values():
         if decision.offer is None and decision.refusals and decision.refusals[0].rule is not Rule.OWN:
-            rows.setdefault((decision.route.next_hop, decision.refusals[0]), []).append(decision)
+            rows.setdefault((str(address(decision.route.next_hop)), decision.refusals[0]), []).append(decision)
     return [
         {
             "local": view.endpoint,
@@ -200,7 +200,7 @@ def _holds(prefix: Network, wanted: Network, *, host: bool) -> bool:
 
 def _leads_to(decision: Decision, endpoint: str) -> bool:
     offered = None if decision.offer is None else str(decision.offer.endpoint)
-    return endpoint in (offered, decision.route.next_hop)
+    return endpoint in (offered, str(address(decision.route.next_hop)))
 
 
 def _explained(view: View, decision: Decision) -> dict[str, Any]:

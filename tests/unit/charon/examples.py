@@ -78,7 +78,8 @@ IKE_SA: Section = {
     "child-sas": {
         f"{CHILD}-15": {
             "name": CHILD.encode(), "uniqueid": b"15", "reqid": b"2", "state": b"INSTALLED",
-            "mode": b"TUNNEL", "protocol": b"ESP", "encap": b"yes", "spi-in": b"2e05eda2", "spi-out": b"8b0495ae",
+            "mode": b"TUNNEL", "protocol": b"ESP", "encap": b"yes",
+            "spi-in": b"2e05eda2", "spi-out": b"8b0495ae",
             "encr-alg": b"AES_GCM_16", "encr-keysize": b"256", "bytes-in": b"168", "packets-in": b"2",
             "bytes-out": b"84", "packets-out": b"1", "rekey-time": b"3243", "life-time": b"3959",
             "install-time": b"1", "local-ts": [b"10.1.0.0/24"], "remote-ts": [b"10.2.0.0/24"],

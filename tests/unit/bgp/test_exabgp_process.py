@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from softmesh.bgp.exabgp_process import ExaBgpNeighbor, ExaBgpSettings, ManagedExaBgp, render
+from softmesh.bgp.route import Family
+from softmesh.errors import OperatorError
+
+SETTINGS = ExaBgpSettings(
+    router_id="10.255.0.1",
+    local_address="2001:db8:f::1",
+    local_as=65000,
+    neighbors=(ExaBgpNeighbor("2001:db8:f::fe", 65000, "change me"),),
+    hook_command=("/usr/bin/softmesh", "hook", "--socket", "/run/softmesh/hook.sock", "--stale-time", "300"),
+)
+V4_SETTINGS = replace(
+    SETTINGS, local_address="172.31.0.1", neighbors=(ExaBgpNeighbor("172.31.0.254", 65000),), graceful_restart=0
+)
+
+
+def statements(text: str) -> list[str]:
+    """A configuration without comments, quotes and layout."""
+    return re.sub(r"#.*", "", text).replace('"', "").split()
+
+
+def test_four_over_six_is_the_file_we_ship_for_operators() -> None:
+    assert statements(render(SETTINGS)) == statements(Path("exabgp/softmesh.conf").read_text())
+
+
+def test_six_over_four_has_no_extended_next_hops() -> None:
+    text = render(V4_SETTINGS)
+    assert "nexthop" not in text
+    assert "graceful-restart" not in text
+    assert "md5-password" not in text
+    assert "neighbor 172.31.0.254 {" in text
+
+
+def test_a_single_family_is_all_that_is_negotiated() -> None:
+    text = render(replace(SETTINGS, families=(Family.IPV6_UNICAST,)))
+    assert "ipv4 unicast" not in text
+    assert "nexthop" not in text
+
+
+@pytest.mark.parametrize(
+    "password",
+    ['with"quote', "with'quote", "line\nbreak", "tab\t", "back\\slash", "pass\u00e9", "", "x" * 81, "\x00"],
+)
+def test_a_password_exabgp_cannot_take_is_an_error_that_does_not_show_it(password: str) -> None:
+    with pytest.raises(OperatorError) as caught:
+        render(replace(SETTINGS, neighbors=(ExaBgpNeighbor("2001:db8:f::fe", 65000, password),)))
+    said = str(caught.value)
+    assert "password of 2001:db8:f::fe" in said
+    assert "\n" not in said
+    assert not password or password not in said
+
+
+@pytest.mark.parametrize("password", ["a; b } # c", "x" * 80, " lead and trail ", "[(,)]"])
+def test_other_passwords_are_written_in_quotes(password: str) -> None:
+    text = render(replace(SETTINGS, neighbors=(ExaBgpNeighbor("2001:db8:f::fe", 65000, password),)))
+    assert f'md5-password "{password}";\n' in text
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"router_id": "2001:db8::1"}, "bgp.router_id"),
+        ({"router_id": "10.0.0.1; }"}, "bgp.router_id"),
+        ({"local_address": "fe80::1%eth0"}, "bgp.local_address"),
+        ({"local_address": "10.0.0.1"}, "another family"),
+        ({"neighbors": ()}, "bgp.neighbors"),
+        ({"neighbors": (ExaBgpNeighbor("rr.example", 65000),)}, "rr.example"),
+        ({"neighbors": (ExaBgpNeighbor("2001:db8:f::fe", 0),)}, "asn of 2001:db8:f::fe"),
+        ({"families": ()}, "bgp.families"),
+        ({"local_as": 1 << 32}, "bgp.asn"),
+        ({"hold_time": 2}, "bgp.hold_time"),
+        ({"graceful_restart": 4096}, "bgp.graceful_restart"),
+        ({"hook_command": ("/opt/it's/softmesh",)}, "hook command"),
+        ({"hook_command": ("/opt/a\nb",)}, "hook command"),
+    ],
+)
+def test_values_exabgp_cannot_be_given_are_named(change: dict[str, object], named: str) -> None:
+    with pytest.raises(OperatorError, match=re.escape(named)) as caught:
+        render(replace(SETTINGS, **change))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_no_secret_in_argv_environment_or_representation(tmp_path: Path) -> None:
+    managed = ManagedExaBgp(SETTINGS, tmp_path, on_log=print)
+    assert "change me" not in " ".join(managed.argv())
+    assert "change me" not in str(managed.environment({"PATH": "/bin"}))
+    assert "change me" not in repr(SETTINGS)
+
+
+def test_environment_of_another_exabgp_is_not_inherited(tmp_path: Path) -> None:
+    managed = ManagedExaBgp(SETTINGS, tmp_path, on_log=print)
+    environment = managed.environment({"exabgp.tcp.bind": "::", "EXABGP_ETC": "/x", "exabgp_cli_pipe": "/y", "A": "b"})
+    assert environment["exabgp.tcp.bind"] == ""
+    assert environment["A"] == "b"
+    assert not {"EXABGP_ETC", "exabgp_cli_pipe"} & set(environment)
+
+
+async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    managed = ManagedExaBgp(SETTINGS, tmp_path / "run", on_log=print, program="/nonexistent/exabgp")
+    with pytest.raises(OperatorError, match="/nonexistent/exabgp"):
+        await managed.run()

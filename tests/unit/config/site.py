@@ -1,0 +1,97 @@
+"""A directory with everything a configuration names, and the configuration in it."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from softmesh.config import Examination, Severity, examine
+
+EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
+
+GOOD = """\
+endpoint: 2001:db8:f::1
+bgp:
+  managed: true
+  asn: 65000
+  router_id: 10.255.0.1
+  neighbors:
+    - address: 2001:db8:f::fe
+      password_file: bgp.password
+announce:
+  prefixes: [10.1.0.0/24]
+identity:
+  private_key: identity.key
+admission:
+  endpoints: [2001:db8:f::/64]
+  prefixes: [10.0.0.0/8]
+"""
+"""A configuration without an error or a warning."""
+
+K1_PRIVATE = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+"""Ed25519 private key of RFC 8032 §7.1 test 1."""
+K1_AUTHENTICATOR = "a566be19840173413a61048350eff23e8fe22266"
+K1_KEY_ID = "5b27aa5589179770e47575b162a1ded97b8bfc6d"
+
+
+@functools.cache
+def k1_pem() -> bytes:
+    """The Ed25519 private key of RFC 8032 §7.1 test 1 as PKCS#8."""
+    key = ed25519.Ed25519PrivateKey.from_private_bytes(K1_PRIVATE)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+@functools.cache
+def rsa_pem() -> bytes:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def write(path: Path, content: bytes, mode: int = 0o600) -> Path:
+    """Write a file with a mode, whatever the mask."""
+    path.write_bytes(content)
+    path.chmod(mode)
+    return path
+
+
+class Site:
+    """A router's /etc/softmesh in a temporary directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.file = directory / "mesh.yaml"
+        self.key = write(directory / "identity.key", k1_pem())
+        self.password = write(directory / "bgp.password", b"opensesame\n")
+        self.keys = directory / "keys"
+        self.keys.mkdir(mode=0o755)
+
+    def examine(self, text: str | bytes) -> Examination:
+        """Examine a configuration."""
+        self.file.write_bytes(text.encode() if isinstance(text, str) else text)
+        return examine(self.file)
+
+    def problems(self, text: str | bytes, severity: Severity = Severity.ERROR) -> list[str]:
+        """The problems of one severity, as printed, without the directory."""
+        return [
+            str(problem).replace(f"{self.directory}/", "").removeprefix("mesh.yaml:")
+            for problem in self.examine(text).problems
+            if problem.severity is severity
+        ]
+
+    def errors(self, text: str | bytes) -> list[str]:
+        """The errors, as printed, without the directory."""
+        return self.problems(text)
+
+    def warnings(self, text: str | bytes) -> list[str]:
+        """The warnings, as printed; there must be no errors."""
+        assert self.errors(text) == []
+        return self.problems(text, Severity.WARNING)
+
+
+def changed(old: str, new: str) -> str:
+    """The good configuration with one thing changed, which must be there exactly once."""
+    assert GOOD.count(old) == 1, old
+    return GOOD.replace(old, new)
