@@ -39,11 +39,11 @@ lint: venv ## ruff and mypy
 
 .PHONY: fuzz
 fuzz: venv ## Mutate attributes for MINUTES (default 5)
-	$(PY) fuzz/decode.py $(or $(MINUTES),5)
+	$(PY) -m fuzz.decode $(or $(MINUTES),5)
 
 .PHONY: bench
 bench: packages venv ## Benchmarks: decode, hook, converge (root)
-	$(PY) bench/decode.py
+	$(PY) -m bench.decode
 	lab/sandbox $(CURDIR)/$(PY) -m bench.hook
 	lab/sandbox $(CURDIR)/$(PY) -m bench.converge
 

@@ -29,9 +29,9 @@ class Charon:
         self._configuration.parent.mkdir(parents=True, exist_ok=True)
         kernel = "kernel-libipsec kernel-netlink" if libipsec else "kernel-netlink"
         self._configuration.write_text(
+            f"include {SETTINGS}\n"
             "charon-systemd {\n"
             f"  load = {_PLUGINS.format(kernel=kernel)}\n"
-            f"  include {SETTINGS}\n"
             # A lab is in a hurry: give an absent peer up after seconds, not minutes.
             "  retransmit_tries = 4\n  retransmit_timeout = 1.0\n  retransmit_base = 1.5\n"
             f"  plugins {{\n    vici {{\n      socket = unix://{self.vici}\n    }}\n  }}\n"
@@ -71,8 +71,13 @@ class Charon:
         self.process = self._start()
 
     def freeze(self) -> None:
-        """SIGSTOP: it hangs with its sockets open."""
+        """SIGSTOP: it hangs with its sockets open; returns when the last of its threads does."""
         self.process.signal(signal.SIGSTOP)
+        threads = Path(f"/proc/{self.process.pid}/task")
+        eventually(
+            lambda: all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads.glob("*/stat")),
+            within=5, what="every thread of charon has stopped", every=0.005,
+        )  # fmt: skip
 
     def thaw(self) -> None:
         """SIGCONT."""

@@ -180,7 +180,7 @@ def _decode_remembered(value: bytes, carrier: Carrier) -> TunnelEncapsulation:
 
 def decode_repeated(value: bytes, carrier: Carrier) -> TunnelEncapsulation:
     """``decode`` for a stream in which octets come again and again: equal ones share one object."""
-    # A peer may send ever new values, up to 42 KiB decoded for 512 octets; longer ones no honest router sends.
+    # A peer may send ever new values: 512 octets decode to 42 KiB at worst, and honest ones are no longer.
     return _decode_remembered(value, carrier) if len(value) <= 512 else decode(value, carrier)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from softmesh.config.contradictions import Finding, contradictions
 from softmesh.config.credentials import missing_or_unsafe
-from softmesh.config.document import Node, place_of, read_document
+from softmesh.config.document import Node, Scalar, place_of, read_document
 from softmesh.config.problems import ConfigurationError, KeyPath, Place, Problem, Severity, spell
 from softmesh.config.reading import Reader
 from softmesh.config.values import Config
@@ -74,7 +74,7 @@ def examine(path: Path, *, files: bool = True) -> Examination:
 
 def _judge(text: str, path: Path, findings: _Findings, *, files: bool) -> Examination:
     document = read_document(text, findings.report)
-    if document is None:
+    if document is None or (isinstance(document, Scalar) and document.value is None):
         if not findings.problems:
             findings.report(Place(1, 1), (), "nothing in the file", "begin with docs/examples/minimal.yaml")
         return findings.examination(None)

@@ -19,6 +19,7 @@ from softmesh.bgp.hook_client import HookClient
 from softmesh.charon.actions import Action, Initiate, LoadConnection, UnloadConnection
 from softmesh.charon.driver import Driver
 from softmesh.charon.observed import Observed
+from softmesh.charon.failure import ALERT, LOG, from_event
 from softmesh.charon.packet import Section
 from softmesh.charon.vici import CommandError, Vici
 from softmesh.config import Config
@@ -34,7 +35,7 @@ from softmesh.mesh.key_directory import KeyDirectory
 from softmesh.mesh.softwire import SoftwireId
 from softmesh.mesh.trust import AnnouncedKeys, DirectoryKeys, KeySource
 
-_EVENTS = ("ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey")
+_EVENTS = ("ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey", ALERT)
 _AUDIT = 10.0
 """Seconds after which charon is looked at even if nothing happened: others may change it without an event."""
 _KEY_SCAN = 1.0
@@ -152,6 +153,10 @@ class Bridge:
             await self._apply(action)
         if self._plan.actions:
             self._observed = None
+        # charon's log tells why an attempt failed, where there are no alerts (before 6.0.3); it is not cheap, so only
+        # while somebody has failed.
+        failing = any(progress.attempts > 1 for progress in self._plan.progress.values())
+        await self._vici.listen(LOG, wanted=failing)
         self._log_changes()
 
     def _fold(self) -> None:
@@ -202,6 +207,10 @@ class Bridge:
             self._report(f"action {name}", "")
 
     def _on_event(self, name: str, message: Section) -> None:
+        if (failure := from_event(name, message)) is not None:
+            self._failures[failure.connection] = failure.reason
+        if name == LOG:
+            return
         self._observed = None
         self._wake.set()
 

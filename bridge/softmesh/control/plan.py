@@ -31,7 +31,8 @@ from softmesh.mesh.softwire import Softwire, SoftwireId
 
 _HALF_OPEN = frozenset({"CREATED", "CONNECTING"})
 _INSTALLED = "INSTALLED"
-_CREATING_CHILD = frozenset({"CHILD_CREATE", "IKE_AUTH"})
+_CREATING_CHILD = "CHILD_CREATE"
+_DELETING_CHILD = "CHILD_DELETE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +201,7 @@ class _SoftwirePlan:
         self, after: Progress, missing: Sequence[Child], room: int
     ) -> tuple[Progress, int, list[float]]:
         """Set up what is missing, if it is our turn."""
-        if any(sa.state in _HALF_OPEN or sa.tasks & _CREATING_CHILD for sa in self._sas):
+        if any(sa.state in _HALF_OPEN or _CREATING_CHILD in sa.tasks for sa in self._sas):
             return after, 0, [self._now + self._pace.poll]
         if not self._softwire.may_initiate:
             return after, 0, []
@@ -318,7 +319,7 @@ def _removals(
             successor = successors.get((" ".join(sa.local_ts), " ".join(sa.remote_ts)))
             if heir and successor is not None and successor not in installed:
                 spared = True
-            else:
+            elif _DELETING_CHILD not in ike.tasks:
                 actions.append(TerminateChild(sa.unique_id, sa.name))
     return actions, spared
 

@@ -1,4 +1,4 @@
-"""The files a configuration names: missing, open to others, not what they must be. No secret in any message."""
+"""The files a configuration names: missing, open to others, not what they must be. No secret is shown."""
 
 from __future__ import annotations
 
@@ -24,8 +24,16 @@ def test_password(site: Site) -> None:
         (b"\n", 0o600, "the password file is empty; write the password of the BGP session into it"),
         (b"opensesame\nmore\n", 0o600, "the password file has more than one line; keep the password only"),
         (b"o" * 81, 0o600, "the password has 81 octets, 80 are allowed; use a shorter one"),
-        (b"open sesame", 0o600, "the password has blanks or characters outside ASCII; use letters, digits and"),
-        (b"opens\xc3\xa9same", 0o600, "the password has blanks or characters outside ASCII; use letters, digits and"),
+        (
+            b"open sesame",
+            0o600,
+            "the password has blanks or characters outside ASCII; use letters, digits and",
+        ),
+        (
+            b"opens\xc3\xa9same",
+            0o600,
+            "the password has blanks or characters outside ASCII; use letters, digits and",
+        ),
         (b"o" * 5000, 0o600, "more than 4096 octets, which is no password; correct the path"),
     ],
 )
@@ -41,7 +49,8 @@ def test_missing_files(site: Site) -> None:
     site.password.unlink()
     site.key.unlink()
     assert site.errors(GOOD) == [
-        "8:7: bgp.neighbors[0].password_file: bgp.password: no such password file; create it or correct the path",
+        "8:7: bgp.neighbors[0].password_file: bgp.password: no such password file; create it or"
+        " correct the path",
         "12:3: identity.private_key: identity.key: no such private key file; create it or correct the path",
     ]
 
@@ -78,7 +87,8 @@ def test_rsa_key_cannot_be_announced(site: Site) -> None:
     write(site.key, rsa_pem())
     (error,) = site.errors(GOOD)
     assert error == (
-        "9:1: announce.public_key: our key is RSA 2048, too long for sub-TLV 126; set it to false and give peers our"
+        "9:1: announce.public_key: our key is RSA 2048, too long for sub-TLV 126; set it to false"
+        " and give peers our"
         " public key by trust.keys directory, or make an Ed25519 key"
     )
     assert site.warnings(GOOD.replace("announce:", "announce:\n  public_key: false")) == []
@@ -89,12 +99,14 @@ def test_key_directory(site: Site) -> None:
     assert site.warnings(text) == []
     write(site.keys / "peer.pem", b"garbage", 0o644)
     assert site.warnings(text) == [
-        "18:7: warning: trust.keys[0].directory: keys/peer.pem: neither a public key nor a certificate; put a PEM or"
+        "18:7: warning: trust.keys[0].directory: keys/peer.pem: neither a public key nor a"
+        " certificate; put a PEM or"
         " DER one there, or remove the file"
     ]
     site.keys.chmod(0o777)
     assert site.errors(text) == [
-        "18:7: trust.keys[0].directory: keys: anybody may write to it, so none of its keys is used; chmod o-w keys"
+        "18:7: trust.keys[0].directory: keys: anybody may write to it, so none of its keys is used;"
+        " chmod o-w keys"
     ]
 
 
@@ -112,9 +124,11 @@ def test_private_key_beside_the_peers_keys(site: Site) -> None:
     write(site.keys / "identity.key", k1_pem())
     text = f"{GOOD}trust: {{keys: [{{directory: keys}}]}}\n".replace("identity.key", "keys/identity.key")
     assert site.warnings(text) == [
-        "16:17: warning: trust.keys[0].directory: our private key is in the directory of peers' keys; keep peers' keys"
+        "16:17: warning: trust.keys[0].directory: our private key is in the directory of peers'"
+        " keys; keep peers' keys"
         " in a directory of their own",
-        "16:17: warning: trust.keys[0].directory: keys/identity.key: holds a private key; keep only the public key or"
+        "16:17: warning: trust.keys[0].directory: keys/identity.key: holds a private key; keep only"
+        " the public key or"
         " certificate there",
     ]
 
@@ -122,7 +136,9 @@ def test_private_key_beside_the_peers_keys(site: Site) -> None:
 def test_exabgp_that_cannot_be_run(site: Site) -> None:
     text = GOOD.replace("managed: true", "managed: true\n  exabgp: bgp.password")
     (error,) = site.errors(text)
-    assert error.startswith("4:3: bgp.exabgp: bgp.password is not a program that can be run; correct the path, or remove")
+    assert error.startswith(
+        "4:3: bgp.exabgp: bgp.password is not a program that can be run; correct the path, or remove"
+    )
 
 
 def test_files_are_left_alone_when_told(site: Site) -> None:

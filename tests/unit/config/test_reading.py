@@ -25,7 +25,9 @@ def test_defaults(site: Site) -> None:
     assert config.asn_of(config.bgp.neighbors[0]) == 65000
     assert config.admitted_neighbors == (IPv6Address("2001:db8:f::fe"),)
     assert config.announce.prefixes == (IPv4Network("10.1.0.0/24"),)
-    assert [(tunnel.type, tunnel.color) for tunnel in config.announce.tunnels] == [(TunnelType.IPSEC_TUNNEL, None)]
+    assert [(tunnel.type, tunnel.color) for tunnel in config.announce.tunnels] == [
+        (TunnelType.IPSEC_TUNNEL, None)
+    ]
     assert config.admission.endpoints == (IPv6Network("2001:db8:f::/64"),)
     assert config.select.tunnels == (
         TunnelType.IPSEC_TUNNEL,
@@ -58,7 +60,9 @@ def test_values_given(site: Site) -> None:
 
 
 def test_an_address_that_old_yaml_takes_for_a_number(site: Site) -> None:
-    text = changed("2001:db8:f::1", "2600:10:20:30:40:50:1:2").replace("2001:db8:f::/64", "2600:10:20:30::/64")
+    text = changed("2001:db8:f::1", "2600:10:20:30:40:50:1:2").replace(
+        "2001:db8:f::/64", "2600:10:20:30::/64"
+    )
     config = site.examine(text).config
     assert config is not None
     assert config.endpoint == IPv6Address("2600:10:20:30:40:50:1:2")
@@ -66,7 +70,11 @@ def test_an_address_that_old_yaml_takes_for_a_number(site: Site) -> None:
 
 CASES = [
     # unknown and missing keys
-    ("  neighbors:", "  neighbours:", ["6:3: bgp.neighbours: unknown key 'neighbours'; did you mean 'neighbors'?"]),
+    (
+        "  neighbors:",
+        "  neighbours:",
+        ["6:3: bgp.neighbours: unknown key 'neighbours'; did you mean 'neighbors'?"],
+    ),
     ("identity:", "Identity:", ["11:1: Identity: unknown key 'Identity'; did you mean 'identity'?"]),
     (
         "  private_key: identity.key",
@@ -81,7 +89,10 @@ CASES = [
     (
         "announce:\n  prefixes: [10.1.0.0/24]",
         "announce:",
-        ["9:10: announce: nothing below this key; remove the key, or give it prefixes, tunnels or public_key"],
+        [
+            "9:10: announce: nothing below this key; remove the key, or give it prefixes, tunnels or"
+            " public_key"
+        ],
     ),
     (
         "identity:\n  private_key: identity.key",
@@ -95,12 +106,17 @@ CASES = [
         ["10:13: announce.prefixes: must be a list, not '10.1.0.0/24'; write [10.1.0.0/24]"],
     ),
     ("[10.1.0.0/24]", "", ["10:12: announce.prefixes: must be a list, not empty; write []"]),
-    ("[10.1.0.0/24]", "{a: b}", ["10:13: announce.prefixes: must be a list, not a mapping; begin each item with '- '"]),
+    (
+        "[10.1.0.0/24]",
+        "{a: b}",
+        ["10:13: announce.prefixes: must be a list, not a mapping; begin each item with '- '"],
+    ),
     (
         "    - address: 2001:db8:f::fe\n      password_file: bgp.password",
         "    []",
         [
-            "7:5: bgp.neighbors: must not be empty; give it at least one item, or remove the key for the default",
+            "7:5: bgp.neighbors: must not be empty; give it at least one item, or remove the key for"
+            " the default",
         ],
     ),
     (
@@ -109,32 +125,55 @@ CASES = [
         ["10:27: announce.prefixes[1]: must be a single value, not a list; write one value here"],
     ),
     # scalars
-    ("managed: true", "managed: maybe", ["3:12: bgp.managed: must be true or false, not 'maybe'; write true or false"]),
-    ("managed: true", "managed: 1", ["3:12: bgp.managed: must be true or false, not '1'; write true or false"]),
+    (
+        "managed: true",
+        "managed: maybe",
+        ["3:12: bgp.managed: must be true or false, not 'maybe'; write true or false"],
+    ),
+    (
+        "managed: true",
+        "managed: 1",
+        ["3:12: bgp.managed: must be true or false, not '1'; write true or false"],
+    ),
     (
         "asn: 65000",
         "asn: 1.10",
-        ["4:8: bgp.asn: must be a whole number from 1 to 4294967294, not '1.10'; write such a number, without unit"],
+        [
+            "4:8: bgp.asn: must be a whole number from 1 to 4294967294, not '1.10'; write such a"
+            " number, without unit"
+        ],
     ),
     (
         "asn: 65000",
         "asn: 0",
-        ["4:8: bgp.asn: must be a whole number from 1 to 4294967294, not '0'; write such a number, without unit"],
+        [
+            "4:8: bgp.asn: must be a whole number from 1 to 4294967294, not '0'; write such a"
+            " number, without unit"
+        ],
     ),
     (
         "asn: 65000",
         "asn: true",
-        ["4:8: bgp.asn: must be a whole number from 1 to 4294967294, not 'true'; write such a number, without unit"],
+        [
+            "4:8: bgp.asn: must be a whole number from 1 to 4294967294, not 'true'; write such a"
+            " number, without unit"
+        ],
     ),
     (
         "asn: 65000",
         "asn: 65000\n  hold_time: 90s",
-        ["5:14: bgp.hold_time: must be a whole number from 3 to 65535, not '90s'; write such a number, without unit"],
+        [
+            "5:14: bgp.hold_time: must be a whole number from 3 to 65535, not '90s'; write such a"
+            " number, without unit"
+        ],
     ),
     (
         "asn: 65000",
         "asn: 65000\n  families: [ipv4]",
-        ["5:14: bgp.families[0]: must be ipv4 unicast or ipv6 unicast, not 'ipv4'; use ipv4 unicast or ipv6 unicast"],
+        [
+            "5:14: bgp.families[0]: must be ipv4 unicast or ipv6 unicast, not 'ipv4'; use ipv4"
+            " unicast or ipv6 unicast"
+        ],
     ),
     # addresses and networks
     (
@@ -155,12 +194,18 @@ CASES = [
     (
         "endpoint: 2001:db8:f::1",
         "endpoint: router1.example",
-        ["1:11: endpoint: must be an IP address, not 'router1.example'; write it as 192.0.2.1 or 2001:db8::1"],
+        [
+            "1:11: endpoint: must be an IP address, not 'router1.example'; write it as 192.0.2.1 or"
+            " 2001:db8::1"
+        ],
     ),
     (
         "router_id: 10.255.0.1",
         "router_id: 2001:db8::1",
-        ["5:14: bgp.router_id: must be written as an IPv4 address, not 2001:db8::1; write it as in 10.255.0.1"],
+        [
+            "5:14: bgp.router_id: must be written as an IPv4 address, not 2001:db8::1; write it as"
+            " in 10.255.0.1"
+        ],
     ),
     (
         "10.1.0.0/24",
@@ -170,7 +215,10 @@ CASES = [
     (
         "10.1.0.0/24",
         "10.1.0.0",
-        ["10:14: announce.prefixes[0]: no prefix length after '10.1.0.0'; write 10.1.0.0/32 if the one address is meant"],
+        [
+            "10:14: announce.prefixes[0]: no prefix length after '10.1.0.0'; write 10.1.0.0/32 if"
+            " the one address is meant"
+        ],
     ),
     (
         "10.1.0.0/24",
@@ -180,17 +228,26 @@ CASES = [
     (
         "10.1.0.0/24",
         "10.1.0.0/33",
-        ["10:14: announce.prefixes[0]: must be a network, not '10.1.0.0/33'; write it as 192.0.2.0/24 or 2001:db8::/32"],
+        [
+            "10:14: announce.prefixes[0]: must be a network, not '10.1.0.0/33'; write it as"
+            " 192.0.2.0/24 or 2001:db8::/32"
+        ],
     ),
     (
         "10.1.0.0/24",
         "lan",
-        ["10:14: announce.prefixes[0]: must be a network, not 'lan'; write it as 192.0.2.0/24 or 2001:db8::/32"],
+        [
+            "10:14: announce.prefixes[0]: must be a network, not 'lan'; write it as 192.0.2.0/24 or"
+            " 2001:db8::/32"
+        ],
     ),
     (
         "10.1.0.0/24",
         "'::ffff:10.1.0.0/120'",
-        ["10:14: announce.prefixes[0]: an IPv4 network written as IPv6 (::ffff:10.1.0.0/120); write 10.1.0.0/24"],
+        [
+            "10:14: announce.prefixes[0]: an IPv4 network written as IPv6 (::ffff:10.1.0.0/120);"
+            " write 10.1.0.0/24"
+        ],
     ),
 ]
 
@@ -203,17 +260,31 @@ def test_wrong(site: Site, old: str, new: str, problems: list[str]) -> None:
 MORE = [
     (
         "charon: {retry_initial: .inf}",
-        "16:25: charon.retry_initial: must be a number above 0 to 3600, not '.inf'; write such a number, without unit",
+        "16:25: charon.retry_initial: must be a number above 0 to 3600, not '.inf'; write such a"
+        " number, without unit",
     ),
     (
         "charon: {retry_initial: 0}",
-        "16:25: charon.retry_initial: must be a number above 0 to 3600, not '0'; write such a number, without unit",
+        "16:25: charon.retry_initial: must be a number above 0 to 3600, not '0'; write such a"
+        " number, without unit",
     ),
-    ("charon: {vici: unix:///run/charon.vici}", "16:16: charon.vici: must be a path, not a URI; write /run/charon.vici"),
-    ("charon: {vici: ~/charon.vici}", "16:16: charon.vici: '~/charon.vici': ~ is not expanded; write the whole path"),
+    (
+        "charon: {vici: unix:///run/charon.vici}",
+        "16:16: charon.vici: must be a path, not a URI; write /run/charon.vici",
+    ),
+    (
+        "charon: {vici: ~/charon.vici}",
+        "16:16: charon.vici: '~/charon.vici': ~ is not expanded; write the whole path",
+    ),
     ('charon: {vici: "a\\0b"}', "16:16: charon.vici: a path with unprintable characters; remove them"),
-    ("charon: {vici: 5}", "16:16: charon.vici: must be a path, not '5'; write a path; quote it if it looks like a number"),
-    ("charon: {vici: }", "16:16: charon.vici: must be a path, not empty; write a path; quote it if it looks like a number"),
+    (
+        "charon: {vici: 5}",
+        "16:16: charon.vici: must be a path, not '5'; write a path; quote it if it looks like a number",
+    ),
+    (
+        "charon: {vici: }",
+        "16:16: charon.vici: must be a path, not empty; write a path; quote it if it looks like a number",
+    ),
     (
         "charon: {ike_proposals: [AES256/SHA2]}",
         "16:26: charon.ike_proposals[0]: must be a proposal such as aes256gcm16-x25519, not 'AES256/SHA2';"
@@ -221,16 +292,19 @@ MORE = [
     ),
     (
         "charon: {esp_proposals: []}",
-        "16:25: charon.esp_proposals: must not be empty; give it at least one item, or remove the key for the default",
+        "16:25: charon.esp_proposals: must not be empty; give it at least one item, or remove the"
+        " key for the default",
     ),
     (
         "select: {tunnels: [transmit-only]}",
-        "16:20: select.tunnels[0]: must be ipsec-tunnel-mode, ip-in-ip-ipsec-transport or mpls-in-ip-ipsec-transport,"
+        "16:20: select.tunnels[0]: must be ipsec-tunnel-mode, ip-in-ip-ipsec-transport or"
+        " mpls-in-ip-ipsec-transport,"
         " not 'transmit-only'; use ipsec-tunnel-mode, ip-in-ip-ipsec-transport or mpls-in-ip-ipsec-transport",
     ),
     (
         "select: {tunnels: [ipsec-tunel-mode]}",
-        "16:20: select.tunnels[0]: must be ipsec-tunnel-mode, ip-in-ip-ipsec-transport or mpls-in-ip-ipsec-transport,"
+        "16:20: select.tunnels[0]: must be ipsec-tunnel-mode, ip-in-ip-ipsec-transport or"
+        " mpls-in-ip-ipsec-transport,"
         " not 'ipsec-tunel-mode'; did you mean 'ipsec-tunnel-mode'?",
     ),
     ("dataplane: route", "16:12: dataplane: must be policy, not 'route'; use policy"),

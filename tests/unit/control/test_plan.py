@@ -159,6 +159,14 @@ def test_withdrawn_prefix_takes_its_child_and_no_other() -> None:
     assert sum(len(sa.children) for sa in world.sas) == 2
 
 
+def test_deletion_under_way_is_not_repeated() -> None:
+    world = World()
+    settled(desired(softwire(sites=3)), world)
+    world.apply(tuple(a for a in planned(desired(softwire(sites=2)), world).actions if isinstance(a, LoadConnection)))
+    world.sas[0] = replace(world.sas[0], tasks=frozenset({"CHILD_DELETE"}))
+    assert planned(desired(softwire(sites=2)), world).actions == ()
+
+
 def test_withdrawn_softwire_is_unloaded_before_it_is_terminated() -> None:
     world = World()
     settled(desired(softwire(), softwire("2001:db8:f::a")), world)

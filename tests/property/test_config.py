@@ -1,0 +1,163 @@
+"""Whatever is in the file: a configuration or a ConfigurationError of one line, nothing else."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from softmesh.config import Config, ConfigurationError, Severity, examine, load
+from softmesh.config.schema import schema
+from tests.unit.config.site import EXAMPLES, GOOD, Site
+
+FULL = (EXAMPLES / "full.yaml").read_text()
+VALIDATOR = jsonschema.Draft202012Validator(schema())
+
+
+@pytest.fixture(scope="module")
+def router() -> Iterator[Site]:
+    with tempfile.TemporaryDirectory() as directory:
+        yield Site(Path(directory))
+
+
+def outcome(site: Site, content: bytes) -> Config | None:
+    """Load it; the only exception allowed is ConfigurationError, and all it says is well formed."""
+    site.file.write_bytes(content)
+    examination = examine(site.file)
+    lines = content.count(b"\n") + content.count(b"\r") + 2
+    for problem in examination.problems:
+        assert 1 <= problem.place.line <= lines * 3
+        assert problem.place.column >= 1
+        assert str(problem).isprintable(), repr(str(problem))
+        assert problem.message
+        assert problem.remedy
+    if examination.config is not None:
+        assert load(site.file) == examination.config
+        return examination.config
+    with pytest.raises(ConfigurationError) as caught:
+        load(site.file)
+    assert any(problem.severity is Severity.ERROR for problem in caught.value.problems)
+    assert caught.value.problems == examination.problems
+    assert str(caught.value).isprintable()
+    return None
+
+
+@given(content=st.binary(max_size=400))
+def test_any_octets(router: Site, content: bytes) -> None:
+    assert outcome(router, content) is None
+
+
+@given(content=st.text(max_size=400))
+def test_any_text(router: Site, content: str) -> None:
+    outcome(router, content.encode("utf-8", "surrogatepass"))
+
+
+YAML_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.dates(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(value=YAML_VALUES)
+def test_any_yaml(router: Site, value: object) -> None:
+    assert outcome(router, yaml.safe_dump(value, allow_unicode=True).encode()) is None
+
+
+LEAVES = [
+    (section, key)
+    for section, keys in yaml.safe_load(FULL).items()
+    for key in (keys if isinstance(keys, dict) else [None])
+]
+
+
+@given(where=st.sampled_from(LEAVES), value=YAML_VALUES)
+def test_any_value_in_the_place_of_another(
+    router: Site, where: tuple[str, str | None], value: object
+) -> None:
+    whole = yaml.safe_load(FULL)
+    section, key = where
+    if key is None:
+        whole[section] = value
+    else:
+        whole[section][key] = value
+    text = yaml.safe_dump(whole, allow_unicode=True)
+    config = outcome(router, text.encode())
+    if config is not None:
+        # What is loaded is what the schema allows: editors and the program agree.
+        assert list(VALIDATOR.iter_errors(yaml.safe_load(text))) == []
+
+
+@given(data=st.data())
+def test_full_example_mutated(router: Site, data: st.DataObject) -> None:
+    content = bytearray(FULL.encode())
+    for _ in range(data.draw(st.integers(1, 6), label="changes")):
+        position = data.draw(st.integers(0, len(content) - 1), label="position")
+        match data.draw(st.sampled_from(["replace", "insert", "delete", "repeat"]), label="change"):
+            case "replace":
+                content[position] = data.draw(
+                    st.sampled_from(b":-[]{}#&*!|>'\"%@` \n\t\r0a~\x00\x7f\xc3\xff")
+                )
+            case "insert":
+                content[position:position] = data.draw(st.binary(min_size=1, max_size=8))
+            case "delete":
+                del content[position : position + data.draw(st.integers(1, 40))]
+            case "repeat":
+                length = data.draw(st.integers(1, 80))
+                content[position:position] = content[position : position + length]
+        if not content:
+            break
+    outcome(router, bytes(content))
+
+
+@given(lines=st.lists(st.sampled_from(FULL.splitlines()), max_size=60))
+def test_lines_of_the_full_example_in_any_order(router: Site, lines: list[str]) -> None:
+    outcome(router, "\n".join(lines).encode())
+
+
+NETWORKS = st.builds(
+    lambda number, length: ip_network((number >> (32 - length) << (32 - length), length)),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 32),
+) | st.builds(
+    lambda number, length: ip_network((number >> (128 - length) << (128 - length), length)),
+    st.integers(2**32, 2**128 - 1),
+    st.integers(0, 128),
+)
+
+
+@given(networks=st.lists(NETWORKS, max_size=12))
+def test_overlap_of_announced_prefixes_is_found_exactly(
+    router: Site, networks: list[IPv4Network | IPv6Network]
+) -> None:
+    listed = ", ".join(f'"{network}"' for network in networks)
+    router.file.write_text(GOOD.replace("[10.1.0.0/24]", f"[{listed}]"))
+    found = [
+        problem
+        for problem in examine(router.file, files=False).errors
+        if "keep one of them" in problem.remedy
+    ]
+    clash = any(
+        one.version == other.version and one.overlaps(other)
+        for index, one in enumerate(networks)
+        for other in networks[:index]
+    )
+    assert bool(found) == clash
+
+
+@given(networks=st.lists(NETWORKS, min_size=1, max_size=5))
+def test_networks_are_read_as_they_are_written(
+    router: Site, networks: list[IPv4Network | IPv6Network]
+) -> None:
+    listed = "".join(f"\n    - '{network}'" for network in networks)
+    text = GOOD.replace("  prefixes: [10.0.0.0/8]", f"  prefixes: {listed}")
+    config = router.examine(text).config
+    assert config is not None
+    assert config.admission.prefixes == tuple(networks)
