@@ -92,9 +92,7 @@ def microseconds(function: Callable[[bytes], object], values: Sequence[bytes]) -
 
 def main() -> int:
     """Print the table; exit 1 where a target is missed."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--attributes", type=int, default=20_000, metavar="N")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()

@@ -37,9 +37,7 @@ def page() -> str:
     whole = schema()
     definitions = whole["$defs"]
     top = definitions["Config"]
-    sections = {
-        key: value for key, value in top["properties"].items() if _reference(value, definitions) is not None
-    }
+    sections = {key: value for key, value in top["properties"].items() if _reference(value, definitions) is not None}
     plain = {key: value for key, value in top["properties"].items() if key not in sections}
     parts = [INTRODUCTION, "## Top level\n", _table(plain, top["required"], definitions)]
     for key, value in sections.items():
@@ -69,9 +67,7 @@ def _reference(value: dict[str, Any], definitions: dict[str, Any]) -> dict[str, 
 def _table(properties: dict[str, Any], required: list[str], definitions: dict[str, Any]) -> str:
     lines = ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for key, value in properties.items():
-        default = (
-            "**required**" if key in required else f"`{json.dumps(value['default'], ensure_ascii=False)}`"
-        )
+        default = "**required**" if key in required else f"`{json.dumps(value['default'], ensure_ascii=False)}`"
         lines.append(f"| `{key}` | {_type(value, definitions)} | {default} | {value['description']} |")
     return "\n".join(lines) + "\n"
 

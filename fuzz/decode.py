@@ -83,9 +83,7 @@ def check(octets: bytes) -> AttributeVerdict:
         _demand(any(tree(shown)), "a tree")
         verdict = AttributeVerdict(shown["verdict"])
         usable = [tunnel for tunnel in shown["tunnels"] if tunnel["verdict"] == "usable"]
-        _demand(
-            bool(usable) is (verdict is AttributeVerdict.USABLE), "tunnels are usable as the attribute is"
-        )
+        _demand(bool(usable) is (verdict is AttributeVerdict.USABLE), "tunnels are usable as the attribute is")
         explained = bool(shown["reason"]) and bool(shown["section"])
         _demand(explained is (verdict is not AttributeVerdict.USABLE), "a reason and a section")
     decoded = decode_attributes(octets, Carrier.UNICAST)
@@ -110,9 +108,7 @@ def _demand(holds: bool, what: str) -> None:
 
 def main() -> int:
     """Run until the time is up or the invariant fails."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("minutes", nargs="?", type=float, default=1.0, help="how long (default 1)")
     parser.add_argument("seed", nargs="?", type=int, default=time.time_ns(), help="to repeat a run")
     args = parser.parse_args()

@@ -28,7 +28,9 @@ class Capture:
             log=f"{name}.tcpdump.log",
         )
         eventually(
-            lambda: "listening on" in self._process.log.read_text(), within=10, what=f"capture on {device} has begun"
+            lambda: "listening on" in self._process.log.read_text(),
+            within=10,
+            what=f"capture on {device} has begun",
         )
 
     def count(self, expression: str) -> int:

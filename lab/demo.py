@@ -26,7 +26,14 @@ from softmesh.mesh.identity import load_identity
 
 ROUTERS = 4
 PINGS = 3
-_MARK = {"up": "up", "degraded": "part", "connecting": "…", "wanted": "…", "pending-key": "no key", "refused": "no"}
+_MARK = {
+    "up": "up",
+    "degraded": "part",
+    "connecting": "…",
+    "wanted": "…",
+    "pending-key": "no key",
+    "refused": "no",
+}
 
 
 class Failed(AssertionError):
@@ -52,7 +59,7 @@ def show(direction: Direction) -> None:
     print(f"\n━━ {direction.value}: {island} islands, {core} core " + "━" * 40)
     with Mesh(direction, ROUTERS) as mesh:
         afbrs = list(mesh.afbrs.values())
-        print(f"{ROUTERS} AFBRs, one BIRD route reflector, TCP-MD5 on every BGP session, a new Ed25519 key in each router.")
+        print(f"{ROUTERS} AFBRs, a BIRD route reflector, TCP-MD5 on every BGP session, a new Ed25519 key in each.")
         print(f"mesh.yaml of {afbrs[0].namespace.name}, all of it:\n")
         print("".join(f"    {line}\n" for line in afbrs[0].configuration.read_text().splitlines()))
         capture = Capture(mesh.core, "br0", "core")
@@ -80,7 +87,9 @@ def fill(mesh: Mesh, afbrs: list[Afbr]) -> None:
 
     eventually(settled, within=60, what="all six softwires are up", every=0.2)
     pairs = ROUTERS * (ROUTERS - 1) // 2
-    print(f"✓ {pairs} softwires up, both ends agreeing, {time.monotonic() - began:.1f} s after the daemons were started")
+    print(
+        f"✓ {pairs} softwires up, both ends agreeing, {time.monotonic() - began:.1f} s after the daemons were started"
+    )
 
 
 def draw(afbrs: Collection[Afbr]) -> str:
@@ -108,7 +117,9 @@ def traffic(mesh: Mesh, afbrs: list[Afbr], capture: Capture) -> None:
     # Every echo request and every reply crossed the core once, as ESP.
     expected = pairs * PINGS * 2
     eventually(
-        lambda: capture.count(ESP) - esp >= expected, within=10, what=f"the capture holds {expected} ESP packets or more"
+        lambda: capture.count(ESP) - esp >= expected,
+        within=10,
+        what=f"the capture holds {expected} ESP packets or more",
     )
     check("ESP packets in the core meanwhile", capture.count(ESP) - esp, lambda n: n >= expected)
     check("plaintext packets in the core", capture.count(PLAINTEXT), lambda n: n == 0)
@@ -140,7 +151,9 @@ def leave(mesh: Mesh, afbrs: list[Afbr]) -> None:
     eventually(lambda: meshed(afbrs), within=30, what="the leaver is back", every=0.2)
     print(f"after {time.monotonic() - began:.1f} s\n{draw(afbrs)}")
     answered = eventually(
-        lambda: others[0].island.ping(mesh.plan.host(leaver.number, 10)), within=10, what="its island answers again"
+        lambda: others[0].island.ping(mesh.plan.host(leaver.number, 10)),
+        within=10,
+        what="its island answers again",
     )
     check("its island answers pings again", answered, lambda answered: answered)
 
@@ -189,8 +202,16 @@ def refused(liar: Impostor, afbrs: list[Afbr], states: set[str]) -> None:
     rows = eventually(heard, within=30, what=f"every router shows {liar.endpoint} as {' or '.join(sorted(states))}")
     name, row = next(iter(rows.items()))
     print(f"  {name}: {row['remote']} {row['state']}: {row['reason']}")
-    holds(lambda: not any(liar.endpoint in afbr.up() for afbr in afbrs), during=1.5, what="the impostor has no softwire")
-    check("security associations with it that carry traffic", sum(liar.endpoint in afbr.up() for afbr in afbrs), lambda n: n == 0)
+    holds(
+        lambda: not any(liar.endpoint in afbr.up() for afbr in afbrs),
+        during=1.5,
+        what="the impostor has no softwire",
+    )
+    check(
+        "security associations with it that carry traffic",
+        sum(liar.endpoint in afbr.up() for afbr in afbrs),
+        lambda n: n == 0,
+    )
 
 
 def sas(afbr: Afbr) -> str:

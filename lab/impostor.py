@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from lab.charon import Charon
 from lab.mesh import Direction, Mesh
 from lab.namespace import LAB, Namespace, Process, link
-from softmesh.charon.vici import text
+from softmesh.charon.listing import text
 
 
 class Impostor:
@@ -92,7 +92,10 @@ class Impostor:
                 "children": {"all": child},
             }})  # fmt: skip
             try:
-                heard = [text(line.get("msg")) for line in session.initiate({"ike": "attack", "child": "all", "timeout": "8000"})]
+                heard = [
+                    text(line.get("msg"))
+                    for line in session.initiate({"ike": "attack", "child": "all", "timeout": "8000"})
+                ]
             except vici.exception.CommandException as error:
                 return str(error)
             return "" if self.established() else "; ".join(heard)
@@ -104,4 +107,3 @@ class Impostor:
     def close(self) -> None:
         """Stop it."""
         self.namespace.close()
-

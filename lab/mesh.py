@@ -1,13 +1,13 @@
 """A softwire mesh of AFBRs around one route reflector, in either direction.
 
-                    rr (BIRD)
-                       │
-      ────────┬────────┴─ core ──────┬──────────      one family (the transit family, RFC 5565 §4.1)
-              │                      │
-        afbr1 (ExaBGP,         afbr2 …                one namespace each
-        softmesh, charon)
-              │                      │
-         island 1               island 2 …            the other family
+              rr (BIRD)
+                 │
+────────┬────────┴─ core ──────┬──────────      one family (the transit family, RFC 5565 §4.1)
+        │                      │
+  afbr1 (ExaBGP,         afbr2 …                one namespace each
+  softmesh, charon)
+        │                      │
+   island 1               island 2 …            the other family
 """
 
 from __future__ import annotations
@@ -254,5 +254,3 @@ def meshed(afbrs: Collection[Afbr]) -> bool:
     """Whether each of these routers has every softwire to the others up."""
     endpoints = {afbr.endpoint for afbr in afbrs}
     return all(endpoints - {afbr.endpoint} <= afbr.up().keys() for afbr in afbrs)
-
-

@@ -118,7 +118,12 @@ class Namespace:
     def run(self, *command: str, check: bool = True, within: float = 30.0) -> subprocess.CompletedProcess[str]:
         """Run a command in here to its end; with ``check`` a failure raises and shows what it printed."""
         done = subprocess.run(
-            self.argv(*command), capture_output=True, text=True, check=False, timeout=within, stdin=subprocess.DEVNULL
+            self.argv(*command),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=within,
+            stdin=subprocess.DEVNULL,
         )
         if check and done.returncode != 0:
             raise AssertionError(
@@ -177,7 +182,12 @@ def link(left: Namespace, left_device: str, right: Namespace, right_device: str)
 
 def _ip(*arguments: str) -> str:
     done = subprocess.run(
-        [program("ip"), *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=30
+        [program("ip"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=30,
     )
     if done.returncode != 0:
         raise AssertionError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")

@@ -24,8 +24,8 @@ class Bird:
             f"protocol bgp client{number} from afbr {{ neighbor {client} as 65000; }}\n"
             for number, client in enumerate(clients, 1)
         )
-        # RFC 8950 over an IPv6 core, IPv4-mapped next hops over an IPv4 one: BIRD has one switch for both, and wants it in
-        # the channel whose next hops are of the other family.
+        # RFC 8950 over an IPv6 core, IPv4-mapped next hops over an IPv4 one: BIRD has one switch for both, and wants it
+        # in the channel whose next hops are of the other family.
         (self._home / "bird.conf").write_text(
             "router id 10.255.255.254;\n"
             "protocol device {}\n"

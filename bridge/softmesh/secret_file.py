@@ -27,9 +27,7 @@ def read_secret(path: Path, limit: int, what: str) -> bytes:
         raise SecretFileError(str(path), f"no such {what} file", "create it or correct the path") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a path"
-        raise SecretFileError(
-            str(path), f"cannot read the {what} ({reason})", "correct its owner or mode"
-        ) from None
+        raise SecretFileError(str(path), f"cannot read the {what} ({reason})", "correct its owner or mode") from None
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):

@@ -13,7 +13,10 @@ from lab.mesh import Direction, Mesh
 def pytest_sessionstart() -> None:
     """Refuse to litter the host: outside the sandbox nothing would clean up after a crash."""
     if os.environ.get("SOFTMESH_SANDBOX") != "1":
-        pytest.exit("lab tests need their sandbox: sudo make test-lab, or sudo lab/sandbox PYTHON -m pytest tests/lab", 1)
+        pytest.exit(
+            "lab tests need their sandbox: sudo make test-lab, or sudo lab/sandbox PYTHON -m pytest tests/lab",
+            1,
+        )
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """An AFBR that is only BGP: a namespace with ExaBGP and the hook, cabled to a BIRD route reflector.
 
-    far (ExaBGP) ── 2001:db8:f::2 ── rr (BIRD, ::fe) ── 2001:db8:f::1 ── near (ExaBGP + softmesh hook)
+far (ExaBGP) ── 2001:db8:f::2 ── rr (BIRD, ::fe) ── 2001:db8:f::1 ── near (ExaBGP + softmesh hook)
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import TypeVar
 
 from lab.namespace import LAB, Namespace, Process, link
 from lab.reflector import Bird
+from softmesh.bgp.announcement import Announcement
 from softmesh.bgp.exabgp_process import ExaBgpNeighbor, ExaBgpSettings, render
+from softmesh.bgp.hook_client import HookClient
 
 PASSWORD = "correct horse; battery # staple"
 REFLECTOR = "2001:db8:f::fe"
@@ -27,15 +29,6 @@ FAR = "2001:db8:f::2"
 EXABGP = (sys.executable, "-m", "exabgp")
 
 T = TypeVar("T")
-
-
-async def until(condition: Callable[[], T], *, within: float, what: str) -> T:
-    """Return the first true value of the condition, which is asked between other tasks."""
-    deadline = time.monotonic() + within
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {within:g} s: {what}; last seen: {value!r}"
-        await asyncio.sleep(0.02)
-    return value
 
 
 def route(prefix: str, label: int, next_hop: str = FAR) -> str:
@@ -58,6 +51,8 @@ class Router:
     exabgp: Sequence[str] = EXABGP
     routes: Sequence[str] = ()
     stale_time: float = 300.0
+    extra_process: bool = False
+    """Whether ExaBGP has a second process on the neighbour, which makes its count of lines jump."""
 
     def __post_init__(self) -> None:
         self.home = LAB / self.namespace.name
@@ -73,6 +68,9 @@ class Router:
             hook_command=(*hook, "--stale-time", f"{self.stale_time:g}"),
         )
         text = render(settings)
+        if self.extra_process:
+            sink = 'process sink {\n run "/bin/sh" "-c" "while read -r line; do :; done";\n encoder json;\n}\n'
+            text = sink + text.replace("processes [ softmesh ]", "processes [ softmesh sink ]")
         if self.routes:
             text = text[: text.rindex("}")] + "static {\n" + "\n".join(self.routes) + "\n}\n}\n"
         self._configuration.write_text(text)
@@ -107,9 +105,51 @@ def _command(pid: int) -> bytes:
         return b""
 
 
+class Mirrored:
+    """A HookClient of a router's hook, running."""
+
+    def __init__(self, router: Router) -> None:
+        self.client = HookClient(str(router.socket), on_change=lambda: None)
+        self._router = router
+
+    async def __aenter__(self) -> Mirrored:
+        self._task = asyncio.ensure_future(self.client.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def prefixes(self) -> set[str]:
+        """The prefixes in the mirror."""
+        return {key.prefix for key in self.client.routes}
+
+    async def until(self, condition: Callable[[], T], what: str, within: float = 20.0) -> T:
+        """Await a condition while the client runs; a failure shows ExaBGP's last words."""
+        deadline = time.monotonic() + within
+        while not (value := condition()):
+            assert not self._task.done(), f"the client ended: {self._task}"
+            assert time.monotonic() < deadline, (
+                f"not within {within:g} s: {what}; {sorted(self.prefixes())[:20]} "
+                f"{self.client.neighbors} {self.client.errors}\n{self._router.process.tail()}"
+            )
+            await asyncio.sleep(0.02)
+        return value
+
+    def announce(self, *prefixes: str, label: int = 1) -> None:
+        """Have the router announce these and nothing else."""
+        self.client.announce(
+            frozenset(Announcement(prefix, self._router.address, tunnel(label)) for prefix in prefixes)
+        )
+
+
 @contextmanager
 def reflected(
-    exabgp: Sequence[str] = EXABGP, routes: Sequence[str] = (), stale_time: float = 300.0
+    exabgp: Sequence[str] = EXABGP,
+    routes: Sequence[str] = (),
+    *,
+    stale_time: float = 300.0,
+    extra_process: bool = False,
 ) -> Iterator[tuple[Router, Router, Bird]]:
     """Near, far and the reflector between them, gone afterwards; ``routes`` are announced by far."""
     tag = os.urandom(2).hex()
@@ -125,7 +165,7 @@ def reflected(
             namespace.address("core", f"{address}/64")
         bird = Bird(rr, REFLECTOR, [NEAR, FAR], PASSWORD)
         yield (
-            Router(near, NEAR, 1, exabgp, stale_time=stale_time),
+            Router(near, NEAR, 1, exabgp, stale_time=stale_time, extra_process=extra_process),
             Router(far, FAR, 2, exabgp, routes),
             bird,
         )
@@ -134,7 +174,8 @@ def reflected(
 def attribute_23(bird: Bird, prefix: str) -> bytes | None:
     """The attribute BIRD holds for a prefix; None where it has no such route."""
     shown = bird.birdc("show", "route", "all", "for", prefix)
-    found = re.search(r"BGP\.(?:tunnel_encap|23)[^:]*: ([0-9a-f ]+)", shown, re.IGNORECASE)
+    # BIRD prints the number of an attribute it does not know in hexadecimal.
+    found = re.search(r"BGP\.17 [^:]*: ([0-9a-f ]+)$", shown, re.MULTILINE)
     if prefix not in shown or found is None:
         return None
-    return bytes.fromhex(found[1].replace(" ", ""))
+    return bytes.fromhex(found[1])

@@ -446,12 +446,8 @@ async def test_transport_mode_is_taken_as_rendered(routers: Routers, protocol: i
     """Whether an SA comes of it depends on the kernel: kernel-libipsec knows tunnel mode only."""
     left, right = routers
     host = [Selector(ip_network(router.address), protocol) for router in (left, right)]
-    identity = SoftwireId(
-        ip_address(left.address), ip_address(right.address), TunnelType.IP_IN_IP_IPSEC_TRANSPORT
-    )
-    softwire = Softwire(
-        identity, Mode.TRANSPORT, frozenset({SelectorPair(*host)}), (right.key.pinned,), PROFILE
-    )
+    identity = SoftwireId(ip_address(left.address), ip_address(right.address), TunnelType.IP_IN_IP_IPSEC_TRANSPORT)
+    softwire = Softwire(identity, Mode.TRANSPORT, frozenset({SelectorPair(*host)}), (right.key.pinned,), PROFILE)
     (connection,) = render(softwire, left.key.authenticator)
     await left.driver.load_connection(connection)
     (listed,) = await left.vici.stream("list-conns", None, "list-conn")

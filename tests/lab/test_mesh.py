@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,26 +124,36 @@ def test_kill_of_the_hook_changes_no_spi_and_loses_no_route(pair: Mesh) -> None:
     afbr = pair.afbrs[1]
     pid = hook_pid(afbr)
     subprocess.run(["kill", "-KILL", str(pid)], check=True)
-    eventually(lambda: afbr.status()["hook"]["connected"] and hook_pid(afbr) != pid, within=20, what="a new hook serves")
+    eventually(
+        lambda: afbr.status()["hook"]["connected"] and hook_pid(afbr) != pid,
+        within=20,
+        what="a new hook serves",
+    )
     holds(lambda: spis(pair) == before, during=3, what="no SPI changes")
     # The new hook knows what the old one knew: a withdraw still gets through.
     pair.afbrs[2].softmesh("withdraw", "-c", str(pair.afbrs[2].configuration))
-    eventually(lambda: not afbr.up() and not afbr.wires(), within=20, what="the withdraw arrives through the new hook")
+    eventually(
+        lambda: not afbr.up() and not afbr.wires(),
+        within=20,
+        what="the withdraw arrives through the new hook",
+    )
 
 
 def test_restart_of_charon_brings_the_softwires_back(pair: Mesh) -> None:
     converge(pair)
     before = spis(pair)
     pair.afbrs[1].charon.kill()
-    eventually(lambda: not pair.afbrs[1].status()["charon"]["connected"], within=10, what="the loss is noticed and shown")
+    eventually(
+        lambda: not pair.afbrs[1].status()["charon"]["connected"],
+        within=10,
+        what="the loss is noticed and shown",
+    )
     pair.afbrs[1].charon.restart()
     eventually(
         lambda: meshed(pair.afbrs.values()) and not before[1].items() & spis(pair)[1].items(), within=30,
         what="new SAs stand at both ends",
     )  # fmt: skip
-    eventually(
-        lambda: pair.afbrs[1].island.ping(pair.plan.host(2, 10)), within=30, what="traffic flows again"
-    )
+    eventually(lambda: pair.afbrs[1].island.ping(pair.plan.host(2, 10)), within=30, what="traffic flows again")
 
 
 def test_lost_reflector_keeps_softwires_and_says_so(pair: Mesh) -> None:
@@ -165,11 +176,16 @@ def test_lost_reflector_keeps_softwires_and_says_so(pair: Mesh) -> None:
 def test_what_is_not_ours_is_left_alone(pair: Mesh) -> None:
     afbr = pair.afbrs[1]
     (afbr.home / "swanctl.conf").write_text(
-        "connections {\n  operators-own {\n    remote_addrs = 192.0.2.77\n    children {\n      net {\n      }\n    }\n  }\n}\n"
+        "connections {\n  operators-own {\n    remote_addrs = 192.0.2.77\n"
+        "    children {\n      net {\n      }\n    }\n  }\n}\n"
     )
     afbr.charon.swanctl("--load-conns", "--file", str(afbr.home / "swanctl.conf"))
     # swanctl unloads every connection it does not find in its file, ours included: they must come back.
-    eventually(lambda: "operators-own" in afbr.charon.swanctl("--list-conns"), within=5, what="the operator's is loaded")
+    eventually(
+        lambda: "operators-own" in afbr.charon.swanctl("--list-conns"),
+        within=5,
+        what="the operator's is loaded",
+    )
     converge(pair)
     eventually(lambda: "softmesh-" in afbr.charon.swanctl("--list-conns"), within=30, what="ours are loaded again")
     afbr.softmesh("withdraw", "-c", str(afbr.configuration))
@@ -190,8 +206,6 @@ def test_plan_and_explain_tell_what_is_and_why(pair: Mesh) -> None:
 
 def run_softmesh(afbr: Afbr, *arguments: str) -> tuple[int, list[str]]:
     """Exit code and standard error of a command."""
-    import sys
-
     done = afbr.namespace.run(sys.executable, "-m", "softmesh", *arguments, check=False)
     return done.returncode, done.stderr.splitlines()
 
@@ -214,7 +228,9 @@ def test_errors_are_one_line_that_names_place_and_remedy() -> None:
 
         afbr.charon.kill()
         eventually(
-            lambda: f"{afbr.charon.vici}: Connection refused; is strongSwan running" in afbr.status()["charon"]["reason"],
+            lambda: (
+                f"{afbr.charon.vici}: Connection refused; is strongSwan running" in afbr.status()["charon"]["reason"]
+            ),
             within=10, what="status names the socket and the remedy",
         )  # fmt: skip
 

@@ -144,9 +144,7 @@ def test_a_damaged_authenticator_leaves_no_usable_tunnel(
 
 
 @REPEATABLE
-@given(
-    st.lists(st.builds(PathAttribute, U8.map(lambda f: f & 0xEF), U8, st.binary(max_size=300)), max_size=5)
-)
+@given(st.lists(st.builds(PathAttribute, U8.map(lambda f: f & 0xEF), U8, st.binary(max_size=300)), max_size=5))
 def test_attribute_headers_round_trip(sent: list[PathAttribute]) -> None:
     octets = b"".join(a.octets() for a in sent)
     decoded = decode_attributes(octets, Carrier.UNICAST)

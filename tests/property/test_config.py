@@ -59,14 +59,15 @@ def test_any_text(router: Site, content: str) -> None:
     outcome(router, content.encode("utf-8", "surrogatepass"))
 
 
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 YAML_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.dates(),
+    SCALARS,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=10,
 )
 
 
-@given(value=YAML_VALUES)
+@given(value=YAML_VALUES | st.dates() | st.datetimes())
 def test_any_yaml(router: Site, value: object) -> None:
     assert outcome(router, yaml.safe_dump(value, allow_unicode=True).encode()) is None
 
@@ -79,9 +80,7 @@ LEAVES = [
 
 
 @given(where=st.sampled_from(LEAVES), value=YAML_VALUES)
-def test_any_value_in_the_place_of_another(
-    router: Site, where: tuple[str, str | None], value: object
-) -> None:
+def test_any_value_in_the_place_of_another(router: Site, where: tuple[str, str | None], value: object) -> None:
     whole = yaml.safe_load(FULL)
     section, key = where
     if key is None:
@@ -102,9 +101,7 @@ def test_full_example_mutated(router: Site, data: st.DataObject) -> None:
         position = data.draw(st.integers(0, len(content) - 1), label="position")
         match data.draw(st.sampled_from(["replace", "insert", "delete", "repeat"]), label="change"):
             case "replace":
-                content[position] = data.draw(
-                    st.sampled_from(b":-[]{}#&*!|>'\"%@` \n\t\r0a~\x00\x7f\xc3\xff")
-                )
+                content[position] = data.draw(st.sampled_from(b":-[]{}#&*!|>'\"%@` \n\t\r0a~\x00\x7f\xc3\xff"))
             case "insert":
                 content[position:position] = data.draw(st.binary(min_size=1, max_size=8))
             case "delete":
@@ -139,11 +136,7 @@ def test_overlap_of_announced_prefixes_is_found_exactly(
 ) -> None:
     listed = ", ".join(f'"{network}"' for network in networks)
     router.file.write_text(GOOD.replace("[10.1.0.0/24]", f"[{listed}]"))
-    found = [
-        problem
-        for problem in examine(router.file, files=False).errors
-        if "keep one of them" in problem.remedy
-    ]
+    found = [problem for problem in examine(router.file, files=False).errors if "keep one of them" in problem.remedy]
     clash = any(
         one.version == other.version and one.overlaps(other)
         for index, one in enumerate(networks)
@@ -153,9 +146,7 @@ def test_overlap_of_announced_prefixes_is_found_exactly(
 
 
 @given(networks=st.lists(NETWORKS, min_size=1, max_size=5))
-def test_networks_are_read_as_they_are_written(
-    router: Site, networks: list[IPv4Network | IPv6Network]
-) -> None:
+def test_networks_are_read_as_they_are_written(router: Site, networks: list[IPv4Network | IPv6Network]) -> None:
     listed = "".join(f"\n    - '{network}'" for network in networks)
     text = GOOD.replace("  prefixes: [10.0.0.0/8]", f"  prefixes: {listed}")
     config = router.examine(text).config

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from typing import get_args
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from softmesh.bgp.adj_rib_in import AdjRibIn
+from softmesh.bgp.adj_rib_in import AdjRibIn, NeighborStale
 from softmesh.bgp.exabgp_json import Acknowledgement, Event, Malformed, Shutdown, UpdateReceived, parse_line
-from softmesh.bgp.hook_protocol import LineBuffer
+from softmesh.bgp.hook_client import Mirror
+from softmesh.bgp.hook_protocol import VERSION, Hello, LineBuffer, SnapshotComplete
 from tests.unit.bgp.exabgp_lines import PEER, UPDATE_50, announce, end_of_rib, refresh, state, withdraw
 
-LINES = [UPDATE_50, announce("10.0.0.0/8"), withdraw("10.0.0.0/8"), end_of_rib(), refresh("end"), state("down")]
-SOME_EVENT = Event.__args__  # type: ignore[attr-defined]
+LINES = [
+    UPDATE_50,
+    announce("10.0.0.0/8"),
+    withdraw("10.0.0.0/8"),
+    end_of_rib(),
+    refresh("end"),
+    state("down"),
+]
+SOME_EVENT = get_args(Event)
 
 
 @given(st.binary(max_size=300))
@@ -34,8 +45,6 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_any_value_where_attributes_should_be(value: object) -> None:
-    import json
-
     for hole in (b'"igp"', b"100", b'"0x0004', b'[ { "nlri": "11.0.0.0/32" } ]'):
         line = UPDATE_50.replace(hole, json.dumps(value).encode() + (b', "x": "' if hole == b'"0x0004' else b""))
         assert isinstance(parse_line(line), SOME_EVENT)
@@ -50,7 +59,11 @@ def test_attribute_23_arrives_octet_for_octet(octets: bytes) -> None:
 
 steps = st.lists(
     st.one_of(
-        st.builds(announce, st.sampled_from(["10.1.0.0/16", "10.2.0.0/16"]), tunnel=st.sampled_from(["0x01", "0x02"])),
+        st.builds(
+            announce,
+            st.sampled_from(["10.1.0.0/16", "10.2.0.0/16"]),
+            tunnel=st.sampled_from(["0x01", "0x02"]),
+        ),
         st.builds(withdraw, st.sampled_from(["10.1.0.0/16", "10.2.0.0/16"])),
         st.sampled_from([end_of_rib(), refresh("begin"), refresh("end"), state("up"), state("down")]),
     ),
@@ -60,10 +73,6 @@ steps = st.lists(
 
 @given(steps)
 def test_the_changes_alone_rebuild_the_routes(lines: list[bytes]) -> None:
-    from softmesh.bgp.adj_rib_in import NeighborStale
-    from softmesh.bgp.hook_client import Mirror
-    from softmesh.bgp.hook_protocol import VERSION, Hello, SnapshotComplete
-
     rib, mirror = AdjRibIn(), Mirror()
     mirror.hello(Hello(VERSION, "one", 1, 5.0), 0.0)
     mirror.apply(SnapshotComplete(), 0.0)

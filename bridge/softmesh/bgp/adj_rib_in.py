@@ -125,9 +125,7 @@ class AdjRibIn:
         """Remove the routes that have been stale for ``stale_time`` seconds or more."""
         if self._oldest_stale is None or now - self._oldest_stale < stale_time:
             return []
-        stale = [
-            (route.stale_since, key) for key, route in self.routes.items() if route.stale_since is not None
-        ]
+        stale = [(route.stale_since, key) for key, route in self.routes.items() if route.stale_since is not None]
         kept = [since for since, _ in stale if now - since < stale_time]
         self._oldest_stale = min(kept, default=None)
         return self._remove([key for since, key in stale if now - since >= stale_time])
@@ -185,11 +183,7 @@ class AdjRibIn:
             )
 
     def _mark_stale(self, neighbor: str, now: float) -> list[Change]:
-        fresh = [
-            route
-            for key, route in self.routes.items()
-            if key.neighbor == neighbor and route.stale_since is None
-        ]
+        fresh = [route for key, route in self.routes.items() if key.neighbor == neighbor and route.stale_since is None]
         if not fresh:
             return []
         for route in fresh:

@@ -13,7 +13,7 @@ class TunnelType(enum.IntEnum):
 
     label: str
 
-    def __new__(cls, value: int, label: str) -> TunnelType:
+    def __new__(cls, value: int, label: str = "") -> TunnelType:
         """Keep the registry's name beside the number."""
         member = int.__new__(cls, value)
         member._value_ = value

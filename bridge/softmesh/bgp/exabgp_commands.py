@@ -77,9 +77,7 @@ class ExaBgpCommands:
         """Return all that ExaBGP may hold from us, now or as soon as ``following`` has been given."""
         held = dict(self._before)
         held.update(self._told)
-        held.update(
-            {given.prefix: given.announcement for given in self._given if given.prefix and given.announcement}
-        )
+        held.update({given.prefix: given.announcement for given in self._given if given.prefix and given.announcement})
         held.update(self._wanted or {})
         return sorted(held.values(), key=_prefix)
 

@@ -213,7 +213,7 @@ _SUMMARY = re.compile(rb"([0-9A-Fa-f.:]+) +(\d+|\S+) .*?([a-z]+) +\d+ +\d+ *")
 _SUMMARY_HEADER = b"Peer "
 _ATTRIBUTE_23 = re.compile(r"attribute-0x17-0x[0-9a-f]{2}", re.IGNORECASE)
 _ANY_ATTRIBUTE_23 = re.compile(rb'"(?:attribute-0x17-|tunnel-encap")', re.IGNORECASE)
-_TUNNEL_TYPE = re.compile(r"tunnel-type-(\d+)")
+_TUNNEL_TYPE = re.compile(r"tunnel-type-([0-9]{1,5})")
 _TWICE_QUOTED = re.compile(rb'(?<!")""([a-z0-9-]+)""(?!")')
 
 _Shareable = TypeVar("_Shareable")
@@ -283,9 +283,7 @@ def _event(line: _Line, raw: bytes) -> Event:
     return OtherLine(neighbor, asn, line.counter)
 
 
-def _update(
-    neighbor: str, asn: int | None, counter: int | None, update: _Update, raw: bytes
-) -> UpdateReceived:
+def _update(neighbor: str, asn: int | None, counter: int | None, update: _Update, raw: bytes) -> UpdateReceived:
     announced: list[tuple[RouteKey, str]] = []
     if update.announce is not None:
         for family, by_next_hop in (
@@ -348,32 +346,42 @@ def _as_path(said: _Attribute) -> tuple[int, ...]:
     return _shared(tuple(members)) if members else ()
 
 
-def _octets(text: str) -> bytes:
-    if not text.startswith("0x"):
+def _octets(text: Any) -> bytes:
+    if not isinstance(text, str) or not text.startswith("0x"):
         raise ValueError("attribute 23 is not printed as 0x…")
     return bytes.fromhex(text[2:])
 
 
 def _tunnel_encapsulation(raw: bytes) -> bytes | None:
     """Return attribute 23's value from a rare spelling, or from 6.0's shape; None where it is absent."""
-    line = json.loads(raw, object_pairs_hook=_Pairs)
+    found: Any = json.loads(raw, object_pairs_hook=_Pairs)
     for name in ("neighbor", "message", "update", "attribute"):
-        line = next((value for key, value in line if key == name), _Pairs())
-    for key, value in line:
+        found = found.first(name)
+        if not isinstance(found, _Pairs):
+            return None
+    for key, value in found:
         if _ATTRIBUTE_23.fullmatch(key):
             return _octets(value)
         if key == "tunnel-encap":
+            if not isinstance(value, _Pairs):
+                raise ValueError("tunnel-encap is not an object")
             return b"".join(_tunnel_tlv(name, content) for name, content in value)
     return None
 
 
 def _tunnel_tlv(name: str, content: Any) -> bytes:
     numbered = _TUNNEL_TYPE.fullmatch(name)
-    if numbered is None or not isinstance(content, str):
-        raise ValueError(f"tunnel-encap holds {name!r}, not tunnel-type-<number> with octets")
+    if numbered is None or int(numbered[1]) > 0xFFFF:
+        raise ValueError(f"tunnel-encap holds {name[:40]!r}, not tunnel-type-<number>")
     value = _octets(content)
+    if len(value) > 0xFFFF:
+        raise ValueError("a tunnel of attribute 23 is longer than 65535 octets")
     return int(numbered[1]).to_bytes(2) + len(value).to_bytes(2) + value
 
 
 class _Pairs(list[tuple[str, Any]]):
     """A JSON object with its names in order, those that occur twice included."""
+
+    def first(self, name: str) -> Any:
+        """Return the value of the first member with this name; None where there is none."""
+        return next((value for key, value in self if key == name), None)

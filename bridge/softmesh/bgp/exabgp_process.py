@@ -64,9 +64,7 @@ def render(settings: ExaBgpSettings) -> str:
     """
     router_id = _address("bgp.router_id", settings.router_id)
     if router_id.version != 4:
-        raise OperatorError(
-            f"bgp.router_id: {router_id} is not an IPv4 address; give one, it need not be in use"
-        )
+        raise OperatorError(f"bgp.router_id: {router_id} is not an IPv4 address; give one, it need not be in use")
     local = _address("bgp.local_address", settings.local_address)
     if not settings.neighbors:
         raise OperatorError("bgp.neighbors: is empty; name at least one route reflector")
@@ -136,9 +134,7 @@ def _address(where: str, text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Add
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        raise OperatorError(
-            f"{where}: {text!r} is not an IP address; write one, without prefix length"
-        ) from None
+        raise OperatorError(f"{where}: {text!r} is not an IP address; write one, without prefix length") from None
     if "%" in text:
         raise OperatorError(f"{where}: {text} has a zone; use an address that is valid in the whole core")
     return address
@@ -225,9 +221,7 @@ class ManagedExaBgp:
                 start_new_session=True,
             )
         except OSError as error:
-            raise OperatorError(
-                f"{error.filename or self.argv()[0]}: cannot be started: {error.strerror}"
-            ) from error
+            raise OperatorError(f"{error.filename or self.argv()[0]}: cannot be started: {error.strerror}") from error
         self.pid = process.pid
         try:
             if process.stdout is not None:
@@ -241,7 +235,12 @@ class ManagedExaBgp:
         """Return the command line; the kernel ends ExaBGP with SIGTERM should we die without a word."""
         if shutil.which("setpriv") is None:
             raise OperatorError("setpriv: is not installed; apt-get install util-linux")
-        program = [self._program] if self._program is not None else [sys.executable, "-m", "exabgp"]
+        program = [sys.executable, "-m", "exabgp"]
+        if self._program is not None:
+            # setpriv would only exit with a status, over and over.
+            if shutil.which(self._program) is None:
+                raise OperatorError(f"{self._program}: no such program; correct bgp.exabgp or remove it")
+            program = [self._program]
         return ["setpriv", "--pdeathsig", "TERM", *program, str(self._path)]
 
     def environment(self, ours: Mapping[str, str]) -> dict[str, str]:
@@ -277,9 +276,7 @@ class ManagedExaBgp:
                 file.write(self._configuration)
             being_made.rename(self._path)
         except OSError as error:
-            raise OperatorError(
-                f"{self._path}: cannot be written: {error.strerror}; see sockets.directory"
-            ) from error
+            raise OperatorError(f"{self._path}: cannot be written: {error.strerror}; see sockets.directory") from error
 
     async def _follow(self, output: asyncio.StreamReader) -> None:
         lines = LineBuffer(_MAX_LOG_LINE)

@@ -69,7 +69,7 @@ _QUEUE = 16 * 1024 * 1024
 _READERS = 32
 _FAREWELL = 10.0
 """Seconds a dropped reader has to read why."""
-_BUSY = 5.0
+_BUSY = 3.5
 """Seconds a predecessor on the socket is given to go away: on a reload ExaBGP starts the new hook first."""
 _SILENCE_AFTER_MALFORMED = 10.0
 
@@ -130,6 +130,7 @@ class Hook:
         try:
             self._listen()
             self._ask_everything()
+            self._command(self._started)
             while not self._stopping:
                 self._turn()
         finally:
@@ -193,13 +194,7 @@ class Hook:
         changes: list[Change] = []
         known = event.neighbor in self._rib.neighbors
         if not isinstance(event, NeighborListed) and event.counter is not None:
-            missing = self._refresh.counted(event.neighbor, event.counter, now)
-            if missing:
-                self._log(
-                    f"{missing} lines about {event.neighbor} were lost before number {event.counter}: "
-                    "asking it for its routes again "
-                    "(a second process on this neighbour in ExaBGP's configuration has the same effect)"
-                )
+            self._refresh.counted(event.neighbor, event.counter, now)
         changes += self._rib.apply(event, now)
         self._refresh.heard(event.neighbor, now)
         if isinstance(event, SessionChanged):
@@ -358,7 +353,11 @@ class Hook:
         for answered in self._commands.overdue(now):
             self._log(f"ExaBGP did not answer: {answered.command[:80]}; is exabgp.api.ack false?")
             self._answered(answered, now)
-        for neighbor in self._refresh.due(now):
+        for neighbor, missing in self._refresh.due(now):
+            self._log(
+                f"{missing} lines about {neighbor} were lost: asking it for its routes again "
+                "(a second process on this neighbour, or debug logging, in ExaBGP has the same effect)"
+            )
             self._publish(self._await_refresh(neighbor, now))
             for family in Family:
                 self._commands.ask(_refresh_command(neighbor, family))
@@ -496,9 +495,7 @@ class _ServerSocket:
     def open(self) -> None:
         """Listen. Raises _BusyError while another process answers there, else OperatorError."""
         if self._answers():
-            raise _BusyError(
-                f"{self._path}: another hook is listening; stop it, or give this one another --socket"
-            )
+            raise _BusyError(f"{self._path}: another hook is listening; stop it, or give this one another --socket")
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         being_made = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         try:
@@ -563,7 +560,7 @@ class _Memory:
         """Return what the last hook wrote; nothing where there is no file or it cannot be read."""
         try:
             announcements = msgspec.json.decode(self._path.read_bytes(), type=list[Announcement])
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         except (OSError, msgspec.MsgspecError) as error:
             log(f"{self._path}: cannot be read, so earlier announcements are not withdrawn: {error}")

@@ -106,9 +106,7 @@ class Mirror:
         if held == route:
             return
         attributes = self._attributes.setdefault(route.attributes, route.attributes)
-        self.routes[route.key] = Route(
-            route.key, route.next_hop, attributes, route.received_at, route.stale_since
-        )
+        self.routes[route.key] = Route(route.key, route.next_hop, attributes, route.received_at, route.stale_since)
         self.generation += 1
         if len(self._attributes) > 2 * len(self.routes) + _SPARE_ATTRIBUTES:
             self._attributes = {route.attributes: route.attributes for route in self.routes.values()}

@@ -87,9 +87,7 @@ class _Fault:
     section: str
 
 
-def decode_attributes(
-    octets: bytes, carrier: Carrier, *, refuse_documentation: bool = False
-) -> DecodedAttributes:
+def decode_attributes(octets: bytes, carrier: Carrier, *, refuse_documentation: bool = False) -> DecodedAttributes:
     """The attributes in ``octets``, the Path Attributes field of an UPDATE or a part of it; never raises.
 
     ``carrier`` and ``refuse_documentation`` are those of tunnel_encapsulation.decode. Of several faults the
@@ -164,9 +162,7 @@ def _delimit(octets: bytes) -> tuple[list[PathAttribute], list[PathAttribute], _
 
 def _flag_fault(attribute: PathAttribute) -> _Fault:
     if attribute.type == AttributeType.TUNNEL_ENCAPSULATION and not attribute.flags & Flag.TRANSITIVE:
-        return _Fault(
-            f"attribute 23 without the transitive bit (flags 0x{attribute.flags:02x})", "RFC 9012 §13"
-        )
+        return _Fault(f"attribute 23 without the transitive bit (flags 0x{attribute.flags:02x})", "RFC 9012 §13")
     return _Fault(
         f"attribute {attribute.type} with flags 0x{attribute.flags:02x}, which contradict its type",
         "RFC 7606 §3 c",

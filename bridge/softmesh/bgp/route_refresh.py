@@ -23,7 +23,7 @@ LONGEST_PAUSE = 600.0
 class _Requests:
     at: float
     pause: float
-    wanted: bool = False
+    missing: int = 0
 
 
 @dataclass(slots=True)
@@ -40,28 +40,27 @@ class RouteRefresh:
         self._requests: dict[str, _Requests] = {}
         self._refreshes: dict[tuple[str, Family], _Refresh] = {}
 
-    def counted(self, neighbor: str, counter: int, now: float) -> int:
-        """Take a line's number; return how many are missing before it; any make a refresh due."""
+    def counted(self, neighbor: str, counter: int, now: float) -> None:
+        """Take a line's number; lines missing before it make a refresh due."""
         last = self._counters.get(neighbor)
         self._counters[neighbor] = counter
         # A count that starts again is a neighbour ExaBGP has configured anew, with a new session.
         if last is None or counter <= last + 1:
-            return 0
+            return
         requests = self._requests.setdefault(neighbor, _Requests(-math.inf, FIRST_PAUSE))
-        if not requests.wanted:
+        if not requests.missing:
             recent = now - requests.at < 2 * requests.pause
             requests.pause = min(2 * requests.pause, LONGEST_PAUSE) if recent else FIRST_PAUSE
-            requests.wanted = True
-        return counter - last - 1
+        requests.missing += counter - last - 1
 
-    def due(self, now: float) -> list[str]:
-        """Return the neighbours to be asked now, and take them as asked."""
+    def due(self, now: float) -> list[tuple[str, int]]:
+        """Return the neighbours to be asked now, each with how many lines are missing; take them as asked."""
         asked = []
         for neighbor, requests in self._requests.items():
-            if requests.wanted and now - requests.at >= requests.pause:
-                requests.wanted = False
+            if requests.missing and now - requests.at >= requests.pause:
+                asked.append((neighbor, requests.missing))
+                requests.missing = 0
                 requests.at = now
-                asked.append(neighbor)
         return asked
 
     def begun(self, neighbor: str, family: Family, now: float, *, sent: bool) -> None:
@@ -88,9 +87,7 @@ class RouteRefresh:
 
     def silent(self, now: float) -> list[tuple[str, Family]]:
         """Return the refreshes that silence has completed, and take them as ended."""
-        ended = [
-            of for of, refresh in self._refreshes.items() if refresh.sent and now - refresh.heard >= QUIET
-        ]
+        ended = [of for of, refresh in self._refreshes.items() if refresh.sent and now - refresh.heard >= QUIET]
         for of in ended:
             del self._refreshes[of]
         return ended
@@ -98,5 +95,5 @@ class RouteRefresh:
     def deadline(self) -> float | None:
         """When ``due`` or ``silent`` should be asked next."""
         times = [refresh.heard + QUIET for refresh in self._refreshes.values() if refresh.sent]
-        times += [requests.at + requests.pause for requests in self._requests.values() if requests.wanted]
+        times += [requests.at + requests.pause for requests in self._requests.values() if requests.missing]
         return min(times, default=None)

@@ -64,9 +64,7 @@ def _ike_sa(connection: str, described: Section) -> IkeSa:
         established_for=_number(sa.get("established")) if "established" in sa else None,
         tasks=_texts(sa.get("tasks-queued")) | _texts(sa.get("tasks-active")),
         children=tuple(
-            _child_sa(name, child)
-            for name, child in _section(sa, "child-sas").items()
-            if isinstance(child, dict)
+            _child_sa(name, child) for name, child in _section(sa, "child-sas").items() if isinstance(child, dict)
         ),
     )
 

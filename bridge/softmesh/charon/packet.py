@@ -78,9 +78,7 @@ class Framer:
         while len(self._pending) >= Transport.HEADER_LENGTH:
             (length,) = struct.unpack_from("!I", self._pending)
             if not 0 < length <= MAX_PACKET:
-                raise PeerError(
-                    f"VICI: charon announces a packet of {length} octets, 1 to {MAX_PACKET} are valid"
-                )
+                raise PeerError(f"VICI: charon announces a packet of {length} octets, 1 to {MAX_PACKET} are valid")
             end = Transport.HEADER_LENGTH + length
             if len(self._pending) < end:
                 return

@@ -83,9 +83,7 @@ class ViciConnection:
         self._reading = asyncio.create_task(self._read(), name=f"vici {path}")
 
     @classmethod
-    async def open(
-        cls, path: Path, on_event: OnEvent | None = None, within: float = DEFAULT_TIMEOUT
-    ) -> ViciConnection:
+    async def open(cls, path: Path, on_event: OnEvent | None = None, within: float = DEFAULT_TIMEOUT) -> ViciConnection:
         """Connect to the socket at ``path`` within ``within`` seconds; events go to ``on_event``.
 
         Raises Unreachable.
@@ -124,9 +122,7 @@ class ViciConnection:
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
 
-    async def request(
-        self, command: str, message: Request | None = None, within: float = DEFAULT_TIMEOUT
-    ) -> Section:
+    async def request(self, command: str, message: Request | None = None, within: float = DEFAULT_TIMEOUT) -> Section:
         """Send a command and return its reply, waiting ``within`` seconds for it once its turn has come.
 
         Raises CommandError, UnknownCommandError, Unreachable (closed, or out of time), PeerError (malformed).
@@ -304,9 +300,7 @@ class Vici:
             while True:
                 try:
                     self._events = await ViciConnection.open(self.path, self._on_event, self._timeout)
-                    self.refused_events = await self._events.listen(
-                        (*self._event_names, *self._extra), self._timeout
-                    )
+                    self.refused_events = await self._events.listen((*self._event_names, *self._extra), self._timeout)
                 except SoftmeshError as error:
                     self.last_error = error
                 else:
@@ -322,9 +316,7 @@ class Vici:
         finally:
             await self._down()
 
-    async def request(
-        self, command: str, message: Request | None = None, within: float | None = None
-    ) -> Section:
+    async def request(self, command: str, message: Request | None = None, within: float | None = None) -> Section:
         """As ``ViciConnection.request``; raises Unreachable at once while there is no connection."""
         commands = await self._command_connection()
         return await commands.request(command, message, self._timeout if within is None else within)

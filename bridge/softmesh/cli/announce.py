@@ -17,5 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Tell the bridge; print which prefixes it is about."""
     answer = ask(control_socket(args), "announce")
-    print(json.dumps(answer, indent=2) if args.json else f"announcing: {', '.join(answer['announcing']) or 'no prefix'}")
+    print(
+        json.dumps(answer, indent=2) if args.json else f"announcing: {', '.join(answer['announcing']) or 'no prefix'}"
+    )
     return 0

@@ -13,7 +13,12 @@ DEFAULT_CONFIG = Path("/etc/softmesh/mesh.yaml")
 def add_config_argument(parser: argparse._ActionsContainer) -> None:
     """``-c FILE``."""
     parser.add_argument(
-        "-c", "--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"configuration [{DEFAULT_CONFIG}]"
+        "-c",
+        "--config",
+        type=Path,
+        default=DEFAULT_CONFIG,
+        metavar="FILE",
+        help=f"configuration [{DEFAULT_CONFIG}]",
     )
 
 

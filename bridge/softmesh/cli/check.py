@@ -16,9 +16,7 @@ from softmesh.mesh.identity import Identity, load_identity
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.add_argument(
-        "file", type=Path, nargs="?", default=DEFAULT_PATH, help=f"configuration file [{DEFAULT_PATH}]"
-    )
+    parser.add_argument("file", type=Path, nargs="?", default=DEFAULT_PATH, help=f"configuration file [{DEFAULT_PATH}]")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of lines")
 
 

@@ -84,8 +84,7 @@ def describe(octets: bytes, carrier: str = ANY) -> dict[str, Any]:
         ],
         "next_hop": _next_hop(decoded),
         "extended_communities": [
-            {"value": f"0x{value:016x}", "text": str(read_community(value))}
-            for value in decoded.extended_communities
+            {"value": f"0x{value:016x}", "text": str(read_community(value))} for value in decoded.extended_communities
         ],
         "attributes": [
             {"type": a.type, "flags": f"0x{a.flags:02x}", "length": len(a.value), "value": a.value.hex()}
@@ -177,9 +176,7 @@ def tree(shown: Mapping[str, Any]) -> Iterator[str]:
         items.append((f"next hop {shown['next_hop']}", []))
     if shown["attributes"]:
         texts = [f"type {a['type']} flags {a['flags']} length {a['length']}" for a in shown["attributes"]]
-        texts += [
-            f"type {kind}, a duplicate: discarded (RFC 7606 §3 g)" for kind in shown["discarded_duplicates"]
-        ]
+        texts += [f"type {kind}, a duplicate: discarded (RFC 7606 §3 g)" for kind in shown["discarded_duplicates"]]
         items.append(("path attributes", texts))
     for i, (head, details) in enumerate(items):
         last = i == len(items) - 1

@@ -13,9 +13,7 @@ from softmesh.errors import OperatorError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument(
-        "--socket", default=DEFAULT_SOCKET, help=f"unix socket to serve on [{DEFAULT_SOCKET}]"
-    )
+    parser.add_argument("--socket", default=DEFAULT_SOCKET, help=f"unix socket to serve on [{DEFAULT_SOCKET}]")
     parser.add_argument(
         "--stale-time",
         type=float,

@@ -52,9 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR|PREFIX",
         help=f"write DIR/{DEFAULT_NAME}.key, .pub and .crt, or PREFIX.key, .pub and .crt",
     )
-    what.add_argument(
-        "--show", metavar="FILE", type=Path, help="print the authenticators of a key or certificate file"
-    )
+    what.add_argument("--show", metavar="FILE", type=Path, help="print the authenticators of a key or certificate file")
     parser.add_argument(
         "--type",
         choices=list(KEY_TYPES),
@@ -96,9 +94,7 @@ def self_signed(key: _PrivateKey, name: str) -> x509.Certificate:
     try:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     except ValueError:
-        raise OperatorError(
-            f"--name: must have 1 to 64 characters, has {len(name)}; use a shorter one"
-        ) from None
+        raise OperatorError(f"--name: must have 1 to 64 characters, has {len(name)}; use a shorter one") from None
     usage = x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,
@@ -132,9 +128,7 @@ def _spki_values(path: Path) -> tuple[bytes, ...]:
         with path.open("rb") as file:
             data = file.read(MAX_OCTETS)
     except OSError as error:
-        raise OperatorError(
-            f"{path}: cannot be read ({error.strerror}); correct the path, owner or mode"
-        ) from None
+        raise OperatorError(f"{path}: cannot be read ({error.strerror}); correct the path, owner or mode") from None
     try:
         return public_keys(data, str(path))
     except MisplacedPrivateKeyError:

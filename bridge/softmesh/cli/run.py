@@ -30,8 +30,11 @@ def run(args: argparse.Namespace) -> int:
     path: Path = args.config
     config = load(path)
     configure(config.log.level, config.log.format)
-    with contextlib.suppress(asyncio.CancelledError):
+    try:
         asyncio.run(_serve(path, config))
+    except* SoftmeshError as errors:
+        # Several parts may fail for one reason; the first to say so is enough for a user.
+        raise errors.exceptions[0] from None
     return 0
 
 
@@ -50,16 +53,16 @@ async def _serve(path: Path, config: Config) -> None:
         },
     ).serve()
     exabgp = managed_exabgp(config) if config.bgp.managed else None
-    task = asyncio.current_task()
-    assert task is not None
+    running = asyncio.create_task(bridge.run(exabgp))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, running.cancel)
     loop.add_signal_handler(signal.SIGHUP, _reload, path, bridge)
     log.info("started", endpoint=str(config.endpoint), managed_exabgp=exabgp is not None)
     async with server:
         try:
-            await bridge.run(exabgp)
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
         finally:
             config.sockets.control.unlink(missing_ok=True)
             log.info("stopped; softwires stay as they are")
@@ -71,8 +74,6 @@ def _reload(path: Path, bridge: Bridge) -> None:
         config = load(path)
         bridge.configure(config, load_identity(config.identity.private_key))
     except SoftmeshError as error:
-        log.error("configuration not taken over", problem=str(error))
+        log.warning("configuration not taken over", problem=str(error))
     else:
         log.info("configuration taken over")
-
-

@@ -21,13 +21,14 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(answer, indent=2))
     else:
-        print("\n".join(_lines(answer)))
+        print("\n".join(lines(answer)))
     return 0
 
 
-def _lines(answer: dict[str, Any]) -> list[str]:
+def lines(answer: dict[str, Any]) -> list[str]:
+    """The answer as a person reads it."""
     announced = "withdrawn" if answer["withdrawn"] else ", ".join(answer["announcing"]) or "nothing"
-    lines = [
+    shown = [
         f"endpoint       {answer['endpoint']}",
         f"authenticator  {answer['authenticator']}",
         f"announcing     {announced}",
@@ -36,30 +37,30 @@ def _lines(answer: dict[str, Any]) -> list[str]:
     ]
     for neighbor in answer["neighbors"]:
         why = f" ({neighbor['reason']})" if neighbor["reason"] else ""
-        lines.append(f"neighbour      {neighbor['address']} {neighbor['state']} for {age(neighbor['for'])}{why}")
+        shown.append(f"neighbour      {neighbor['address']} {neighbor['state']} for {age(neighbor['for'])}{why}")
     if answer["removal_awaits"]:
-        lines.append(f"removal        waits until all is heard from {', '.join(answer['removal_awaits'])}")
-    lines += [f"problem        {problem}" for problem in answer["problems"]]
-    lines.append("")
+        shown.append(f"removal        waits until all is heard from {', '.join(answer['removal_awaits'])}")
+    shown += [f"problem        {problem}" for problem in answer["problems"]]
+    shown.append("")
     wires = answer["softwires"]
     up = sum(wire["state"] == "up" for wire in wires)
-    lines.append(f"{up} of {len(wires)} softwires up")
+    shown.append(f"{up} of {len(wires)} softwires up")
     for wire in sorted(wires, key=lambda wire: (str(wire["remote"]), str(wire["type"]))):
         kind = f"  {wire['type']}" if wire["type"] else ""
         color = "" if wire["color"] is None else f"  colour {wire['color']}"
         stale = "  (stale: its BGP session is lost)" if wire["stale"] else ""
-        lines.append(f"\n{wire['remote']}  {wire['state']} for {age(wire['for'])}{kind}{color}{stale}")
+        shown.append(f"\n{wire['remote']}  {wire['state']} for {age(wire['for'])}{kind}{color}{stale}")
         if wire["reason"]:
-            lines.append(f"    reason   {wire['reason']}")
+            shown.append(f"    reason   {wire['reason']}")
         for child in wire["children"]:
-            lines.append(
+            shown.append(
                 f"    {child['local_ts']} - {child['remote_ts']}  {child['mode']} {child['cipher']}  "
                 f"SPI in {child['spi_in']} out {child['spi_out']}  "
                 f"octets in {child['bytes_in']} out {child['bytes_out']}"
             )
         routes = ", ".join(f"{route['prefix']} from {route['neighbor']}" for route in wire["routes"])
-        lines.append(f"    routes   {routes}")
-    return lines
+        shown.append(f"    routes   {routes}")
+    return shown
 
 
 def age(seconds: float) -> str:

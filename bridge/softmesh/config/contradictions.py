@@ -72,15 +72,11 @@ def _endpoint(config: Config) -> Iterator[Finding]:
         )
     local = config.bgp.local_address
     if local is not None and _no_router(local):
-        yield _error(
-            ("bgp", "local_address"), f"{local} is no router's address", "use an address of this router"
-        )
+        yield _error(("bgp", "local_address"), f"{local} is no router's address", "use an address of this router")
     router_id = config.bgp.router_id
     if router_id is not None and router_id.is_unspecified:
         # RFC 6286 §2.1: any but zero.
-        yield _error(
-            ("bgp", "router_id"), "0.0.0.0 is no BGP identifier", "use one that no other router in the AS has"
-        )
+        yield _error(("bgp", "router_id"), "0.0.0.0 is no BGP identifier", "use one that no other router in the AS has")
 
 
 def _bgp(config: Config) -> Iterator[Finding]:
@@ -103,9 +99,7 @@ def _bgp(config: Config) -> Iterator[Finding]:
         yield _error(("bgp", "families"), "a family is given twice", "keep one of each")
     if bgp.asn in (23456, 65535):
         # RFC 6793 §9, RFC 7300 §2.
-        yield _error(
-            ("bgp", "asn"), f"AS {bgp.asn} is reserved", "use your own, or a private one from 64512 to 65534"
-        )
+        yield _error(("bgp", "asn"), f"AS {bgp.asn} is reserved", "use your own, or a private one from 64512 to 65534")
     if bgp.graceful_restart > bgp.stale_time:
         yield _warning(
             ("bgp", "stale_time"),
@@ -121,9 +115,7 @@ def _neighbors(config: Config) -> Iterator[Finding]:
     for index, neighbor in enumerate(config.bgp.neighbors):
         path: KeyPath = ("bgp", "neighbors", index, "address")
         if _no_router(neighbor.address):
-            yield _error(
-                path, f"{neighbor.address} is no router's address", "use the address of the BGP neighbour"
-            )
+            yield _error(path, f"{neighbor.address} is no router's address", "use the address of the BGP neighbour")
         if neighbor.address in seen:
             yield _error(
                 path,
@@ -239,10 +231,7 @@ def _announced_tunnels(config: Config) -> Iterator[Finding]:
                 "add it there, or do not announce it",
                 ("select", "tunnels"),
             )
-    if (
-        all(tunnel.type == TunnelType.TRANSMIT_TUNNEL_ENDPOINT for tunnel in tunnels)
-        and config.announce.prefixes
-    ):
+    if all(tunnel.type == TunnelType.TRANSMIT_TUNNEL_ENDPOINT for tunnel in tunnels) and config.announce.prefixes:
         yield _warning(
             ("announce", "tunnels"),
             "transmit-only alone tells peers not to send, so the announced prefixes are out of their reach",

@@ -29,9 +29,7 @@ def read_password(path: Path) -> str:
     if rest.strip():
         raise SecretFileError(str(path), "the password file has more than one line", "keep the password only")
     if not password:
-        raise SecretFileError(
-            str(path), "the password file is empty", "write the password of the BGP session into it"
-        )
+        raise SecretFileError(str(path), "the password file is empty", "write the password of the BGP session into it")
     if len(password) > MAX_PASSWORD_OCTETS:
         raise SecretFileError(
             str(path),

@@ -187,9 +187,7 @@ class _Composer:
             value = self._node(self._next(), (*path, key), depth + 1)
             if key in entries:
                 first = entries[key].place.line
-                self._report(
-                    key_place, (*path, key), f"key given twice, first in line {first}", "keep one of them"
-                )
+                self._report(key_place, (*path, key), f"key given twice, first in line {first}", "keep one of them")
             else:
                 entries[key] = Entry(key_place, value)
         return Mapping(place, entries)

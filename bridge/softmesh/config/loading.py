@@ -65,9 +65,7 @@ def examine(path: Path, *, files: bool = True) -> Examination:
         before = octets[: error.start]
         column = len(before) - (before.rfind(b"\n") + 1) + 1
         place = Place(before.count(b"\n") + 1, column)
-        findings.report(
-            place, (), f"octet 0x{octets[error.start]:02x} is not UTF-8", "save the file as UTF-8"
-        )
+        findings.report(place, (), f"octet 0x{octets[error.start]:02x} is not UTF-8", "save the file as UTF-8")
         return findings.examination(None)
     return _judge(text, path, findings, files=files)
 
@@ -131,9 +129,7 @@ class _Findings:
                 continue
             place = place_of(document, finding.path)
             self.problems.append(
-                Problem(
-                    finding.severity, self._file, place, spell(finding.path), finding.message, finding.remedy
-                )
+                Problem(finding.severity, self._file, place, spell(finding.path), finding.message, finding.remedy)
             )
 
     def examination(self, config: Config | None) -> Examination:
@@ -144,6 +140,6 @@ class _Findings:
 
 
 def _related(one: KeyPath, other: KeyPath) -> bool:
-    """Whether one key path is the other or lies within it; all lies in the top, which counts for nothing."""
+    """Whether one key path is the other or lies within it."""
     length = min(len(one), len(other))
-    return length > 0 and one[:length] == other[:length]
+    return one[:length] == other[:length]

@@ -65,9 +65,7 @@ class Problem:
         """One line: place, key, what is wrong and the remedy."""
         severity = "warning: " if self.severity is Severity.WARNING else ""
         key = f"{self.key}: " if self.key else ""
-        return (
-            f"{self.file}:{self.place.line}:{self.place.column}: {severity}{key}{self.message}; {self.remedy}"
-        )
+        return f"{self.file}:{self.place.line}:{self.place.column}: {severity}{key}{self.message}; {self.remedy}"
 
 
 class ConfigurationError(OperatorError):

@@ -63,9 +63,7 @@ class Reader:
     def _section(self, node: Node, kind: inspect.StructType, path: KeyPath) -> Any:
         fields = {field.encode_name: field for field in kind.fields}
         if isinstance(node, Scalar) and node.value is None:
-            return self._wrong(
-                node, path, "nothing below this key", f"remove the key, or give it {_any_of(fields)}"
-            )
+            return self._wrong(node, path, "nothing below this key", f"remove the key, or give it {_any_of(fields)}")
         if not isinstance(node, Mapping):
             return self._wrong(
                 node, path, f"must be a mapping, not {_shown(node)}", f"give it the keys {_any_of(fields)}"
@@ -115,9 +113,7 @@ class Reader:
 
     def _scalar(self, node: Node, kind: inspect.Type, path: KeyPath) -> Any:
         if not isinstance(node, Scalar):
-            return self._wrong(
-                node, path, f"must be a single value, not {_shown(node)}", "write one value here"
-            )
+            return self._wrong(node, path, f"must be a single value, not {_shown(node)}", "write one value here")
         try:
             return self._value(node, kind)
         except _UnfitError as unfit:
@@ -130,11 +126,7 @@ class Reader:
                     return node.value
                 raise _UnfitError(f"must be true or false, not {_shown(node)}", "write true or false")
             case inspect.IntType():
-                if (
-                    isinstance(node.value, int)
-                    and not isinstance(node.value, bool)
-                    and _within(node.value, kind)
-                ):
+                if isinstance(node.value, int) and not isinstance(node.value, bool) and _within(node.value, kind):
                     return node.value
                 raise _UnfitError(
                     f"must be a whole number {_range(kind)}, not {_shown(node)}",
@@ -177,17 +169,13 @@ class Reader:
                 found = address(node.text)
                 if isinstance(found, IPv4Address):
                     return found
-                raise _UnfitError(
-                    f"must be written as an IPv4 address, not {found}", "write it as in 10.255.0.1"
-                )
+                raise _UnfitError(f"must be written as an IPv4 address, not {found}", "write it as in 10.255.0.1")
             case values.Form.PATH:
                 return self._path(node)
 
     def _path(self, node: Scalar) -> Path:
         if not isinstance(node.value, str) or not node.value:
-            raise _UnfitError(
-                f"must be a path, not {_shown(node)}", "write a path; quote it if it looks like a number"
-            )
+            raise _UnfitError(f"must be a path, not {_shown(node)}", "write a path; quote it if it looks like a number")
         text = node.value
         if text.startswith("unix:"):
             raise _UnfitError(
@@ -213,9 +201,7 @@ class _UnfitError(Exception):
 def address(text: str) -> Address:
     """Read an address as operators write one; no mapped form, no zone, no prefix length."""
     if "/" in text:
-        raise _UnfitError(
-            f"must be one address, not {_quoted(text)}", f"write {clip(text.partition('/')[0])}"
-        )
+        raise _UnfitError(f"must be one address, not {_quoted(text)}", f"write {clip(text.partition('/')[0])}")
     if "%" in text:
         raise _UnfitError(f"an address with a zone ({clip(text)})", "use an address that is not link-local")
     try:
@@ -239,9 +225,7 @@ def network(text: str) -> Network:
             raise _UnfitError(
                 f"must be a network, not {_quoted(text)}", "write it as 192.0.2.0/24 or 2001:db8::/32"
             ) from None
-        raise _UnfitError(
-            f"no prefix length after {_quoted(text)}", f"write {whole} if the one address is meant"
-        )
+        raise _UnfitError(f"no prefix length after {_quoted(text)}", f"write {whole} if the one address is meant")
     try:
         loose = ip_network(text, strict=False)
     except ValueError:

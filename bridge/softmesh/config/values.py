@@ -162,9 +162,7 @@ class Bgp(Section, frozen=True, kw_only=True):
             "turns it off.",
         ),
     ] = 120
-    hold_time: Annotated[
-        int, Meta(ge=3, le=65535, description="BGP hold time in seconds (RFC 4271 §4.2).")
-    ] = 90
+    hold_time: Annotated[int, Meta(ge=3, le=65535, description="BGP hold time in seconds (RFC 4271 §4.2).")] = 90
     stale_time: Annotated[
         int,
         Meta(
@@ -198,9 +196,7 @@ class AnnouncedTunnel(Section, frozen=True, kw_only=True):
     """A tunnel our announcements offer."""
 
     type: Annotated[AnnouncedTunnelType, Meta(description="Tunnel type (RFC 5566 §3).")]
-    color: Annotated[
-        Color | None, Meta(description="Colour of the tunnel (RFC 9012 §3.4.2); null for none.")
-    ] = None
+    color: Annotated[Color | None, Meta(description="Colour of the tunnel (RFC 9012 §3.4.2); null for none.")] = None
 
 
 class Announce(Section, frozen=True, kw_only=True):
@@ -242,9 +238,7 @@ class IdentityFiles(Section, frozen=True, kw_only=True):
 class Admission(Section, frozen=True, kw_only=True):
     """Who may be a peer and what it may bring. What is not admitted here gets no softwire."""
 
-    endpoints: Annotated[
-        tuple[Network, ...], Meta(description="Networks that a peer's tunnel endpoint must lie in.")
-    ]
+    endpoints: Annotated[tuple[Network, ...], Meta(description="Networks that a peer's tunnel endpoint must lie in.")]
     prefixes: Annotated[
         tuple[Network, ...], Meta(description="Networks that destinations announced by peers must lie in.")
     ]
@@ -273,10 +267,7 @@ class KeySource(Section, frozen=True, kw_only=True):
 
     directory: Annotated[
         Path | None,
-        Meta(
-            description="A directory of public keys and certificates, PEM or DER; changes are noticed "
-            "while running."
-        ),
+        Meta(description="A directory of public keys and certificates, PEM or DER; changes are noticed while running."),
     ] = None
     announced: Annotated[
         bool, Meta(description="true: the key that came in the announcement itself (sub-TLV 126).")
@@ -296,9 +287,7 @@ class Trust(Section, frozen=True, kw_only=True):
     ] = TrustMode.PINNED
     keys: Annotated[
         tuple[KeySource, ...],
-        Meta(
-            description="Where keys come from, tried in this order. The default is `announced: true` alone."
-        ),
+        Meta(description="Where keys come from, tried in this order. The default is `announced: true` alone."),
     ] = (KeySource(announced=True),)
 
 
@@ -309,9 +298,9 @@ class Select(Section, frozen=True, kw_only=True):
         tuple[AcceptedTunnelType, ...],
         Meta(description="Tunnel types that may be used, best first."),
     ] = tuple(ACCEPTED_TUNNEL_TYPES.values())
-    colors: Annotated[
-        tuple[Color, ...] | None, Meta(description="Colours a coloured tunnel may have; null: any.")
-    ] = None
+    colors: Annotated[tuple[Color, ...] | None, Meta(description="Colours a coloured tunnel may have; null: any.")] = (
+        None
+    )
 
 
 class Charon(Section, frozen=True, kw_only=True):
@@ -328,9 +317,7 @@ class Charon(Section, frozen=True, kw_only=True):
         tuple[Proposal, ...],
         Meta(min_length=1, description="ESP proposals in strongSwan's notation, best first."),
     ] = ("aes256gcm16-x25519",)
-    max_half_open: Annotated[
-        int, Meta(ge=1, le=10000, description="IKE_SAs that may be in the making at once.")
-    ] = 32
+    max_half_open: Annotated[int, Meta(ge=1, le=10000, description="IKE_SAs that may be in the making at once.")] = 32
     retry_initial: Annotated[
         float,
         Meta(gt=0, le=3600, description="Seconds before the first new attempt at a peer; doubles each time."),
@@ -344,8 +331,7 @@ class Charon(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=3600,
-            description="Seconds the end that is not elected to initiate waits before it initiates "
-            "after all.",
+            description="Seconds the end that is not elected to initiate waits before it initiates after all.",
         ),
     ] = 5.0
 
@@ -372,9 +358,9 @@ class Log(Section, frozen=True, kw_only=True):
     """What is logged and how."""
 
     level: Annotated[LogLevel, Meta(description="The least severe line that is written.")] = LogLevel.INFO
-    format: Annotated[
-        LogFormat, Meta(description="`auto` is `console` on a terminal and `json` elsewhere.")
-    ] = LogFormat.AUTO
+    format: Annotated[LogFormat, Meta(description="`auto` is `console` on a terminal and `json` elsewhere.")] = (
+        LogFormat.AUTO
+    )
 
 
 class Config(Section, frozen=True, kw_only=True):
@@ -389,19 +375,13 @@ class Config(Section, frozen=True, kw_only=True):
         ),
     ]
     bgp: Annotated[Bgp, Meta(description="The BGP side: who we are and whom we listen to.")]
-    announce: Annotated[Announce, Meta(description="What we tell the mesh.")] = field(
-        default_factory=Announce
-    )
+    announce: Annotated[Announce, Meta(description="What we tell the mesh.")] = field(default_factory=Announce)
     identity: Annotated[IdentityFiles, Meta(description="Who we are towards peers.")]
     admission: Annotated[
         Admission,
-        Meta(
-            description="Who may be a peer and what it may bring. What is not admitted here gets no softwire."
-        ),
+        Meta(description="Who may be a peer and what it may bring. What is not admitted here gets no softwire."),
     ]
-    trust: Annotated[Trust, Meta(description="How a peer's key comes to be trusted.")] = field(
-        default_factory=Trust
-    )
+    trust: Annotated[Trust, Meta(description="How a peer's key comes to be trusted.")] = field(default_factory=Trust)
     select: Annotated[Select, Meta(description="Which of the tunnels a peer offers are used.")] = field(
         default_factory=Select
     )

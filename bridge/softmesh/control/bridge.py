@@ -18,8 +18,8 @@ from softmesh.bgp.exabgp_process import ManagedExaBgp
 from softmesh.bgp.hook_client import HookClient
 from softmesh.charon.actions import Action, Initiate, LoadConnection, UnloadConnection
 from softmesh.charon.driver import Driver
-from softmesh.charon.observed import Observed
 from softmesh.charon.failure import ALERT, LOG, from_event
+from softmesh.charon.observed import Observed
 from softmesh.charon.packet import Section
 from softmesh.charon.vici import CommandError, Vici
 from softmesh.config import Config
@@ -47,9 +47,7 @@ _FRESH_LOOK = 1.0
 class Bridge:
     """One mesh, one charon."""
 
-    def __init__(
-        self, config: Config, own: Identity, *, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, config: Config, own: Identity, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._log = structlog.get_logger("softmesh.bridge")
         self._wake = asyncio.Event()
@@ -59,8 +57,10 @@ class Bridge:
         self._hook = HookClient(str(config.sockets.hook), on_change=self._wake.set, monotonic=monotonic)
         self._vici = Vici(config.charon.vici, _EVENTS, self._on_event, self._on_connection)
         self._driver = Driver(self._vici)
+        self._changes = 0
+        """Of charon's state, as far as we know of any: events and our own actions."""
         self._observed: Observed | None = None
-        self._observed_at = 0.0
+        self._observed_as_of = (0, 0.0)
         self._desired = Desired()
         self._folded: object = None
         self._keys_changed = 0
@@ -137,7 +137,7 @@ class Bridge:
                 self._report("charon", "")
             except SoftmeshError as error:
                 # charon cannot be reached or does not make sense: nothing is known of it, so nothing is done to it.
-                self._observed = None
+                self._changes += 1
                 self._report("charon", str(error))
             now = self._monotonic()
             wake_at = min(self._plan.wake_at or now + _AUDIT, now + _AUDIT)
@@ -147,12 +147,11 @@ class Bridge:
 
     async def _pass(self) -> None:
         self._fold()
-        await self._look()
-        self._plan = self._planned()
+        self._plan = self._planned(await self._look())
         for action in self._plan.actions:
             await self._apply(action)
         if self._plan.actions:
-            self._observed = None
+            self._changes += 1
         # charon's log tells why an attempt failed, where there are no alerts (before 6.0.3); it is not cheap, so only
         # while somebody has failed.
         failing = any(progress.attempts > 1 for progress in self._plan.progress.values())
@@ -168,23 +167,27 @@ class Bridge:
         now = self._monotonic()
         self._pending_since = {wire: self._pending_since.get(wire, now) for wire in self._desired.pending}
 
-    async def _look(self) -> None:
+    async def _look(self) -> Observed:
         """Look at charon unless nothing can have changed since the last look."""
-        if self._observed is None or self._monotonic() - self._observed_at > self._pace.poll / 2:
-            self._observed = None
-            observed = await self._driver.observe()
-            self._observed_at = self._monotonic()
-            self._observed = observed
+        known = (self._changes, self._monotonic())
+        if (
+            self._observed is None
+            or self._observed_as_of[0] != self._changes
+            or known[1] > self._observed_as_of[1] + self._pace.poll / 2
+        ):
+            self._observed = await self._driver.observe()
+            # Stamped with what was known before the look: an event that came meanwhile makes the next pass look anew.
+            self._observed_as_of = known
+        return self._observed
 
-    def _planned(self) -> Plan:
+    def _planned(self, observed: Observed) -> Plan:
         now = self._monotonic()
         self._awaited = self._knowledge.missing(
             self._policy.neighbors, self._policy.families, self._hook.neighbors, now
         )
-        assert self._observed is not None
         return plan(
             self._desired,
-            self._observed,
+            observed,
             self._plan.progress,
             now,
             own=self._own,
@@ -211,11 +214,11 @@ class Bridge:
             self._failures[failure.connection] = failure.reason
         if name == LOG:
             return
-        self._observed = None
+        self._changes += 1
         self._wake.set()
 
     def _on_connection(self, up: bool) -> None:
-        self._observed = None
+        self._changes += 1
         self._failures.clear()
         self._log.info("charon connected" if up else "charon lost")
         self._wake.set()
@@ -223,7 +226,8 @@ class Bridge:
     async def _watch_keys(self) -> None:
         while True:
             await asyncio.sleep(_KEY_SCAN)
-            if any([directory.scan() for directory in self._directories]):
+            changed = [directory.scan() for directory in self._directories]
+            if any(changed):
                 self._keys_changed += 1
                 self._log.info("keys changed", keys=sum(map(len, self._directories)))
                 self._report_key_problems()
@@ -295,9 +299,8 @@ class Bridge:
             async with asyncio.timeout(_FRESH_LOOK):
                 async with self._turn:
                     self._fold()
-                    self._observed = None
-                    await self._look()
-                    return self._planned()
+                    self._changes += 1
+                    return self._planned(await self._look())
         except (TimeoutError, SoftmeshError):
             self._fold()
             return Plan(progress=self._plan.progress, installed=self._plan.installed)
@@ -322,7 +325,10 @@ class Bridge:
             progress=planned.progress,
             installed=planned.installed,
             pending_since=self._pending_since,
-            problems=(*(f"{subject}: {text}" for subject, text in self._reported.items()), *(error.text for error in self._hook.errors)),
+            problems=(
+                *(f"{subject}: {text}" for subject, text in self._reported.items()),
+                *(error.text for error in self._hook.errors),
+            ),
         )
 
 
@@ -336,5 +342,3 @@ def _connection_of(action: Action) -> str:
             return name
         case _:
             return action.describe()
-
-

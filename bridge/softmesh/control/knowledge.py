@@ -1,7 +1,8 @@
 """Whether we know enough to tear anything down.
 
 Until every BGP neighbour has told us all it has, a softwire nobody asks for may only be one nobody has asked for *yet*.
-Once it has, losing its session is no loss of knowledge: its routes stay in the Adj-RIB-In, stale, until their time is up.
+Once it has, losing its session is no loss of knowledge: its routes stay in the Adj-RIB-In, stale, until their time is
+up.
 """
 
 from __future__ import annotations

@@ -197,9 +197,7 @@ class _SoftwirePlan:
         pause = backoff(self._wire, 1, self._pace) if wrong else 0.0
         return replace(base, failure=failure, missing_since=self._now, attempts=0, next_attempt=self._now + pause)
 
-    def _complete(
-        self, after: Progress, missing: Sequence[Child], room: int
-    ) -> tuple[Progress, int, list[float]]:
+    def _complete(self, after: Progress, missing: Sequence[Child], room: int) -> tuple[Progress, int, list[float]]:
         """Set up what is missing, if it is our turn."""
         if any(sa.state in _HALF_OPEN or _CREATING_CHILD in sa.tasks for sa in self._sas):
             return after, 0, [self._now + self._pace.poll]
@@ -287,8 +285,7 @@ def _heirs(
     return frozenset(
         (str(wire.local), str(wire.remote), ours, identity(key.authenticator))
         for wire, softwire in desired.softwires.items()
-        if progress[wire].state is not State.UP
-        and now < (progress[wire].missing_since or now) + pace.succession
+        if progress[wire].state is not State.UP and now < (progress[wire].missing_since or now) + pace.succession
         for key in softwire.keys
     )
 

@@ -80,7 +80,9 @@ def takeover_at(wire: SoftwireId, missing_since: float, pace: Pace) -> float:
 
 
 def jitter(wire: SoftwireId, salt: int) -> float:
-    """A number in [0, 1) that differs between softwires and attempts, and between the two ends, yet not between runs:
-    planning stays a pure function."""
+    """A number in [0, 1) that differs between softwires, attempts and ends.
+
+    Yet not between runs: planning stays a pure function.
+    """
     digest = hashlib.blake2b(f"{wire.local} {wire.remote} {wire.type} {wire.color} {salt}".encode(), digest_size=4)
     return int.from_bytes(digest.digest()) / 2**32

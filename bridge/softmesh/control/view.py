@@ -179,14 +179,16 @@ def explain(view: View, target: str) -> dict[str, Any]:
     try:
         wanted = ip_network(target, strict=False)
     except ValueError as error:
-        raise OperatorError(f"{target!r} is neither a prefix nor an address, such as 10.2.0.0/24 or 2001:db8::2") from error
+        raise OperatorError(
+            f"{target!r} is neither a prefix nor an address, such as 10.2.0.0/24 or 2001:db8::2"
+        ) from error
     host = wanted.prefixlen == wanted.max_prefixlen
     matching = [d for key, d in view.desired.decisions.items() if _holds(network(key.prefix), wanted, host=host)]
     if matching and host:
         longest = max(network(d.route.key.prefix).prefixlen for d in matching)
         matching = [d for d in matching if network(d.route.key.prefix).prefixlen == longest]
     if host:
-        endpoint = ip_address(target.split("/")[0])
+        endpoint = ip_address(target.split("/", maxsplit=1)[0])
         towards = [d for d in view.desired.decisions.values() if _leads_to(d, str(endpoint)) and d not in matching]
         matching = [*towards, *matching]
     return {"target": target, "routes": [_explained(view, decision) for decision in matching]}
@@ -220,10 +222,16 @@ def _explained(view: View, decision: Decision) -> dict[str, Any]:
     if offer is not None:
         color = "" if offer.color is None else f", colour {offer.color}"
         steps.append(
-            {"step": "tunnel", "text": f"{offer.type.label} to {offer.endpoint}{color}, advertised by {offer.carried_by}"}
+            {
+                "step": "tunnel",
+                "text": f"{offer.type.label} to {offer.endpoint}{color}, advertised by {offer.carried_by}",
+            }
         )
         steps.extend(
-            {"step": "key", "text": f"authenticator {key.authenticator.hex()} is matched by the key from {key.origin}"}
+            {
+                "step": "key",
+                "text": f"authenticator {key.authenticator.hex()} is matched by the key from {key.origin}",
+            }
             for key in decision.keys
         )
         if decision.best:

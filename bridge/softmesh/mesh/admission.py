@@ -61,7 +61,10 @@ def admit_prefix(prefix: Network, policy: Policy) -> Refusal | None:
     # RFC 9012 §7.2: an endpoint reached through its own tunnel is a loop; IKE and BGP must not be captured either.
     for outside in policy.outside:
         if outside in prefix:
-            return Refusal(Rule.CAPTURE, f"{prefix} would capture {outside}, which must be reached outside every softwire")
+            return Refusal(
+                Rule.CAPTURE,
+                f"{prefix} would capture {outside}, which must be reached outside every softwire",
+            )
     return None
 
 
@@ -70,9 +73,15 @@ def admit_endpoint(endpoint: Address, prefix: Network, policy: Policy) -> Refusa
     if endpoint == policy.endpoint:
         return Refusal(Rule.OWN, f"egress endpoint {endpoint} is our own")
     if endpoint.version != policy.endpoint.version:
-        return Refusal(Rule.ENDPOINT, f"egress endpoint {endpoint} is not of the core's family, as our {policy.endpoint} is")
+        return Refusal(
+            Rule.ENDPOINT,
+            f"egress endpoint {endpoint} is not of the core's family, as our {policy.endpoint} is",
+        )
     if not any(endpoint in allowed for allowed in policy.endpoints if allowed.version == endpoint.version):
         return Refusal(Rule.ENDPOINT, f"egress endpoint {endpoint} is within none of admission.endpoints")
     if endpoint in prefix:
-        return Refusal(Rule.CAPTURE, f"egress endpoint {endpoint} lies within {prefix}: it would be reached through itself")
+        return Refusal(
+            Rule.CAPTURE,
+            f"egress endpoint {endpoint} lies within {prefix}: it would be reached through itself",
+        )
     return None

@@ -132,9 +132,7 @@ def fold(routes: Iterable[Route], policy: Policy, sources: Sequence[KeySource]) 
     return _assemble(chosen, decisions, policy)
 
 
-def _decide(
-    route: Route, prefix: Network, policy: Policy, resolve: Resolve, sources: Sequence[KeySource]
-) -> Decision:
+def _decide(route: Route, prefix: Network, policy: Policy, resolve: Resolve, sources: Sequence[KeySource]) -> Decision:
     refusal = admit_prefix(prefix, policy)
     if refusal is not None:
         return Decision(route, None, refusals=(refusal,))
@@ -180,9 +178,7 @@ def _assemble(
             tuple(keys[digest] for digest in sorted(keys)),
             policy.profile,
         )
-    stale = frozenset(
-        wire for wire, bearers in chosen.items() if all(d.route.stale_since is not None for d in bearers)
-    )
+    stale = frozenset(wire for wire, bearers in chosen.items() if all(d.route.stale_since is not None for d in bearers))
     return Desired(softwires, pending, carried, stale, dropped, decisions)
 
 

@@ -92,9 +92,7 @@ class KeyDirectory:
             problems = too_many if len(names) > MAX_FILES else ()
             found = {name: self._look(name) for name in names[:MAX_FILES]}
             self._files = {name: file for name, file in found.items() if file is not None}
-            self.problems = problems + tuple(
-                file.problem for file in self._files.values() if file.problem is not None
-            )
+            self.problems = problems + tuple(file.problem for file in self._files.values() if file.problem is not None)
         self._keys = {}
         for file in self._files.values():
             for key in file.keys:
@@ -160,12 +158,8 @@ class KeyDirectory:
             # Seen half written, perhaps: what it held a moment ago counts until it has settled.
             keys = () if settled or known is None else known.keys
             return _KeyFile(stamp, settled, keys, str(error))
-        return _KeyFile(
-            stamp, settled, tuple(PinnedKey(authenticator(spki), spki, str(path)) for spki in found)
-        )
+        return _KeyFile(stamp, settled, tuple(PinnedKey(authenticator(spki), spki, str(path)) for spki in found))
 
 
 def _stamp(status: os.stat_result) -> _Stamp:
-    return _Stamp(
-        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode
-    )
+    return _Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode)

@@ -43,9 +43,7 @@ def public_keys(data: bytes, origin: str) -> tuple[bytes, ...]:
     KeyFileError where there is no usable public key.
     """
     if b"PRIVATE KEY-----" in data:
-        raise MisplacedPrivateKeyError(
-            origin, "holds a private key", "keep only the public key or certificate there"
-        )
+        raise MisplacedPrivateKeyError(origin, "holds a private key", "keep only the public key or certificate there")
     if b"-----BEGIN" in data:
         found = [_from_block(label, body, origin) for label, body in _BLOCK.findall(data)]
         if not found:

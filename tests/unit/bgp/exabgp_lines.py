@@ -8,7 +8,8 @@ UPDATE_50 = (
     b'"peer": 65000 }, "router-id": "10.0.1.2" , "direction": "receive", "message": { "update": { "attribute": { '
     b'"origin": "igp", "local-preference": 100, "extended-community": [ { "value": 219269006857601124, "string": "" }, '
     b'{ "value": 219550481834311684, "string": "encap:encap:UNKNOWN-4" } ], "attribute-0x17-0xE0": '
-    b'"0x00040022031600019069ca78e7450a285173431b3e52c5c25299e4730408030b000000000064" }, "announce": { "ipv4 unicast": '
+    b'"0x00040022031600019069ca78e7450a285173431b3e52c5c25299e4730408030b000000000064" }, "announce": '
+    b'{ "ipv4 unicast": '
     b'{ "10.0.1.1": [ { "nlri": "11.0.0.0/32" } ] } } } } } }'
 )
 """5.0.15, verbatim."""

@@ -2,7 +2,14 @@ from __future__ import annotations
 
 import gc
 
-from softmesh.bgp.adj_rib_in import AdjRibIn, Change, NeighborChanged, NeighborStale, RouteChanged, RouteWithdrawn
+from softmesh.bgp.adj_rib_in import (
+    AdjRibIn,
+    Change,
+    NeighborChanged,
+    NeighborStale,
+    RouteChanged,
+    RouteWithdrawn,
+)
 from softmesh.bgp.exabgp_json import Acknowledgement, Malformed, Shutdown, parse_line
 from softmesh.bgp.route import Family, Neighbor, PathAttributes, RouteKey, SessionState
 from tests.unit.bgp.exabgp_lines import PEER, announce, end_of_rib, refresh, state, withdraw
@@ -158,7 +165,15 @@ def test_a_withdrawal_during_a_refresh_is_a_withdrawal() -> None:
 
 def test_a_session_lost_during_a_refresh_ends_it() -> None:
     rib = AdjRibIn()
-    fold(rib, state("up"), announce("10.2.0.0/16"), refresh("begin"), state("down"), state("up"), refresh("end"))
+    fold(
+        rib,
+        state("up"),
+        announce("10.2.0.0/16"),
+        refresh("begin"),
+        state("down"),
+        state("up"),
+        refresh("end"),
+    )
     assert prefixes(rib) == {"10.2.0.0/16"}
 
 

@@ -18,7 +18,10 @@ SETTINGS = ExaBgpSettings(
     hook_command=("/usr/bin/softmesh", "hook", "--socket", "/run/softmesh/hook.sock", "--stale-time", "300"),
 )
 V4_SETTINGS = replace(
-    SETTINGS, local_address="172.31.0.1", neighbors=(ExaBgpNeighbor("172.31.0.254", 65000),), graceful_restart=0
+    SETTINGS,
+    local_address="172.31.0.1",
+    neighbors=(ExaBgpNeighbor("172.31.0.254", 65000),),
+    graceful_restart=0,
 )
 
 

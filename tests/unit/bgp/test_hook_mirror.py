@@ -79,7 +79,13 @@ def test_the_same_hook_again_is_believed_at_once() -> None:
 
 def test_a_new_hook_is_believed_about_a_family_once_its_end_of_rib_is_there() -> None:
     mirror = Mirror()
-    connect(mirror, "one", neighbor(ended=True), RouteChanged(route("10.2.0.0/16")), RouteChanged(route("10.3.0.0/16")))
+    connect(
+        mirror,
+        "one",
+        neighbor(ended=True),
+        RouteChanged(route("10.2.0.0/16")),
+        RouteChanged(route("10.3.0.0/16")),
+    )
     connect(mirror, "two", neighbor(), RouteChanged(route("10.3.0.0/16")))
     assert prefixes(mirror) == {"10.2.0.0/16", "10.3.0.0/16"}
     mirror.apply(neighbor(ended=True), 1.0)
@@ -88,7 +94,13 @@ def test_a_new_hook_is_believed_about_a_family_once_its_end_of_rib_is_there() ->
 
 def test_end_of_rib_inside_the_snapshot_waits_for_the_routes_behind_it() -> None:
     mirror = Mirror()
-    connect(mirror, "one", neighbor(ended=True), RouteChanged(route("10.2.0.0/16")), RouteChanged(route("10.3.0.0/16")))
+    connect(
+        mirror,
+        "one",
+        neighbor(ended=True),
+        RouteChanged(route("10.2.0.0/16")),
+        RouteChanged(route("10.3.0.0/16")),
+    )
     mirror.hello(Hello(VERSION, "two", 1, 300.0), 0.0)
     mirror.apply(neighbor(ended=True), 0.0)
     assert prefixes(mirror) == {"10.2.0.0/16", "10.3.0.0/16"}

@@ -142,9 +142,7 @@ def test_malformed_is_kept_as_it_is(tunnel_type: TunnelType, number: int, value:
         (TunnelType.MPLS, 7, "b8"),
     ],
 )
-def test_meaningless_for_the_tunnel_type_is_not_malformed(
-    tunnel_type: TunnelType, number: int, value: str
-) -> None:
+def test_meaningless_for_the_tunnel_type_is_not_malformed(tunnel_type: TunnelType, number: int, value: str) -> None:
     decoded = decode_sub_tlv(number, bytes.fromhex(value), tunnel_type)
     assert isinstance(decoded, Opaque)
     assert decoded.why is Disregard.MEANINGLESS

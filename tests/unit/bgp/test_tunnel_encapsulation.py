@@ -124,9 +124,7 @@ def test_among_several_tunnels_one_usable_suffices() -> None:
 )
 @pytest.mark.parametrize("carrier", Carrier)
 @pytest.mark.parametrize("number", [4, 5, 6, 2])
-def test_damaged_authenticator_never_becomes_no_authenticator(
-    number: int, carrier: Carrier, damaged: bytes
-) -> None:
+def test_damaged_authenticator_never_becomes_no_authenticator(number: int, carrier: Carrier, damaged: bytes) -> None:
     value = tlv(number, endpoint(), damaged)
     decoded = decode(value, carrier)
     assert decoded.verdict is UNUSABLE

@@ -5,9 +5,7 @@ A length typed beside what it measures may be mistyped, and a test of one rule b
 
 from __future__ import annotations
 
-K1_SPKI = bytes.fromhex(
-    "302a300506032b6570032100d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
-)
+K1_SPKI = bytes.fromhex("302a300506032b6570032100d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
 """Ed25519, RFC 8032 §7.1 test 1."""
 K1 = bytes.fromhex("a566be19840173413a61048350eff23e8fe22266")
 """SHA-1 of K1_SPKI, by openssl."""
@@ -76,7 +74,5 @@ def endpoint(address: str = "c0000202", family: int = 1) -> bytes:
 
 AUTHENTICATOR_K1 = sub(3, b"\0\1" + K1)
 COLOR_100 = sub(4, "030b 0000 00000064")
-TYPICAL = tlv(
-    4, endpoint("20010db8000000000000000000000002", 2), COLOR_100, AUTHENTICATOR_K1, sub(126, K1_SPKI)
-)
+TYPICAL = tlv(4, endpoint("20010db8000000000000000000000002", 2), COLOR_100, AUTHENTICATOR_K1, sub(126, K1_SPKI))
 """The value an AFBR of ours announces: endpoint, colour, authenticator and public key."""

@@ -67,9 +67,7 @@ def test_what_is_not_ours_is_not_heard() -> None:
 
 def test_alerts_name_the_connection_and_the_reason() -> None:
     alert: Section = {"type": b"peer-auth-failed", "ike-sa": {CONNECTION: {"uniqueid": b"1"}}}
-    assert from_event("alert", alert) == Failure(
-        CONNECTION, "the peer has another key or identity than it announced"
-    )
+    assert from_event("alert", alert) == Failure(CONNECTION, "the peer has another key or identity than it announced")
     assert from_event("alert", {**alert, "type": b"retransmit-send"}) is None
     assert from_event("alert", {"type": b"peer-auth-failed"}) is None
     assert from_event("ike-updown", alert) is None

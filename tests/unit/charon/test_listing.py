@@ -85,9 +85,7 @@ def test_of_a_rekeying_the_new_sa_is_read() -> None:
     rekeyed: Section = {
         CONNECTION: {
             "uniqueid": b"17",
-            "child-sas": {
-                CHILD: {"old": {"name": b"c", "uniqueid": b"20"}, "new": {"name": b"c", "uniqueid": b"21"}}
-            },
+            "child-sas": {CHILD: {"old": {"name": b"c", "uniqueid": b"20"}, "new": {"name": b"c", "uniqueid": b"21"}}},
         }
     }
     assert listing.ike_sas([rekeyed])[0].children[0].unique_id == "21"

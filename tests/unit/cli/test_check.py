@@ -32,15 +32,11 @@ def test_fine(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_warnings_are_printed_and_allowed(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.file.write_text(
-        changed(
-            "[10.1.0.0/24]", "[]\n  tunnels: [{type: ipsec-tunnel-mode, color: 7}, {type: ipsec-tunnel-mode}]"
-        )
+        changed("[10.1.0.0/24]", "[]\n  tunnels: [{type: ipsec-tunnel-mode, color: 7}, {type: ipsec-tunnel-mode}]")
     )
     code, output = check(capsys, str(site.file))
     assert code == 0
-    assert output.splitlines()[0].startswith(
-        f"{site.file}:10:3: warning: announce.prefixes: nothing is announced"
-    )
+    assert output.splitlines()[0].startswith(f"{site.file}:10:3: warning: announce.prefixes: nothing is announced")
     assert output.splitlines()[1:3] == [
         f"{site.file}: usable, with 1 warning",
         "2001:db8:f::1 in AS 65000 announces 0 prefixes with ipsec-tunnel-mode colour 7, ipsec-tunnel-mode"
@@ -53,8 +49,8 @@ def test_errors(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(capsys, str(site.file)) == (
         1,
         f"{site.file}:3:12: bgp.managed: must be true or false, not 'maybe'; write true or false\n"
-        f"{site.file}:12:3: identity.private_key: {site.directory}/none.key: no such private key file; create it or"
-        " correct the path\n",
+        f"{site.file}:12:3: identity.private_key: {site.directory}/none.key: no such private key file;"
+        " create it or correct the path\n",
     )
 
 

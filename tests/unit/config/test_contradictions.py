@@ -38,8 +38,7 @@ ERRORS = [
     (
         "asn: 65000",
         "asn: 65000\n  families: [ipv6 unicast]",
-        "11:14: announce.prefixes[0]: 10.1.0.0/24 cannot be announced: 'ipv4 unicast' is not in"
-        " bgp.families; add the",
+        "11:14: announce.prefixes[0]: 10.1.0.0/24 cannot be announced: 'ipv4 unicast' is not in bgp.families; add the",
     ),
     (
         "asn: 65000",
@@ -56,8 +55,7 @@ ERRORS = [
     (
         "2001:db8:f::fe",
         "2001:db8:f::1",
-        "7:7: bgp.neighbors[0].address: 2001:db8:f::1 is our own address; use the address of the BGP"
-        " neighbour",
+        "7:7: bgp.neighbors[0].address: 2001:db8:f::1 is our own address; use the address of the BGP neighbour",
     ),
     (
         "    - address: 2001:db8:f::fe\n",
@@ -82,8 +80,7 @@ ERRORS = [
     (
         "[10.1.0.0/24]",
         "[10.0.0.0/8, 10.1.0.0/24]",
-        "10:26: announce.prefixes[1]: 10.1.0.0/24 lies within 10.0.0.0/8, which is announced too;"
-        " keep one of them",
+        "10:26: announce.prefixes[1]: 10.1.0.0/24 lies within 10.0.0.0/8, which is announced too; keep one of them",
     ),
     (
         "[10.1.0.0/24]",
@@ -115,14 +112,12 @@ ERRORS = [
     (
         "admission:",
         "trust: {keys: [{directory: keys, announced: true}]}\nadmission:",
-        "13:16: trust.keys[0]: must name exactly one source of keys; write either directory: PATH or"
-        " announced: true",
+        "13:16: trust.keys[0]: must name exactly one source of keys; write either directory: PATH or announced: true",
     ),
     (
         "admission:",
         "trust: {keys: [{announced: false}]}\nadmission:",
-        "13:16: trust.keys[0]: must name exactly one source of keys; write either directory: PATH or"
-        " announced: true",
+        "13:16: trust.keys[0]: must name exactly one source of keys; write either directory: PATH or announced: true",
     ),
     (
         "admission:",
@@ -132,8 +127,7 @@ ERRORS = [
     (
         "admission:",
         "charon: {retry_initial: 5, retry_max: 4}\nadmission:",
-        "13:28: charon.retry_max: 4 s is below charon.retry_initial (5 s); set it to"
-        " charon.retry_initial or more",
+        "13:28: charon.retry_max: 4 s is below charon.retry_initial (5 s); set it to charon.retry_initial or more",
     ),
     (
         "admission:",
@@ -209,8 +203,7 @@ WARNINGS = [
     (
         "[2001:db8:f::/64]",
         "[2001:db8:e::/64]",
-        "14:3: warning: admission.endpoints: our endpoint 2001:db8:f::1 is in none of them: peers"
-        " with the same list",
+        "14:3: warning: admission.endpoints: our endpoint 2001:db8:f::1 is in none of them: peers with the same list",
     ),
     (
         "[10.0.0.0/8]",
@@ -255,9 +248,7 @@ def test_warning_does_not_keep_the_file_from_being_used(site: Site, old: str, ne
 
 
 def test_admitted_prefixes_of_no_exchanged_family(site: Site) -> None:
-    text = changed("asn: 65000", "asn: 65000\n  families: [ipv4 unicast]").replace(
-        "[10.0.0.0/8]", "[2001:db8:7::/48]"
-    )
+    text = changed("asn: 65000", "asn: 65000\n  families: [ipv4 unicast]").replace("[10.0.0.0/8]", "[2001:db8:7::/48]")
     (warning,) = site.warnings(text)
     assert warning.startswith(
         "16:3: warning: admission.prefixes: none of them is of a family in bgp.families: denies every"
@@ -270,9 +261,7 @@ def test_a_default_route_may_be_announced(site: Site, halves: str) -> None:
 
 
 def test_a_reflector_on_the_same_machine(site: Site) -> None:
-    text = changed("2001:db8:f::fe", "127.0.0.1").replace(
-        "asn: 65000", "asn: 65000\n  local_address: 127.0.0.2", 1
-    )
+    text = changed("2001:db8:f::fe", "127.0.0.1").replace("asn: 65000", "asn: 65000\n  local_address: 127.0.0.2", 1)
     assert site.errors(text) == []
 
 

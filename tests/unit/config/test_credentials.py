@@ -49,8 +49,7 @@ def test_missing_files(site: Site) -> None:
     site.password.unlink()
     site.key.unlink()
     assert site.errors(GOOD) == [
-        "8:7: bgp.neighbors[0].password_file: bgp.password: no such password file; create it or"
-        " correct the path",
+        "8:7: bgp.neighbors[0].password_file: bgp.password: no such password file; create it or correct the path",
         "12:3: identity.private_key: identity.key: no such private key file; create it or correct the path",
     ]
 
@@ -105,8 +104,7 @@ def test_key_directory(site: Site) -> None:
     ]
     site.keys.chmod(0o777)
     assert site.errors(text) == [
-        "18:7: trust.keys[0].directory: keys: anybody may write to it, so none of its keys is used;"
-        " chmod o-w keys"
+        "18:7: trust.keys[0].directory: keys: anybody may write to it, so none of its keys is used; chmod o-w keys"
     ]
 
 

@@ -45,8 +45,7 @@ def read(text: str) -> tuple[Node | None, list[str]]:
         ),
         (
             "a: [::/0]\n",
-            "1:5: not YAML: did not find expected node content; quote an IPv6 value that begins or"
-            " ends with ::",
+            "1:5: not YAML: did not find expected node content; quote an IPv6 value that begins or ends with ::",
         ),
         (
             "a: 2001:db8::\n",
@@ -55,13 +54,11 @@ def read(text: str) -> tuple[Node | None, list[str]]:
         ),
         (
             "a: b: c\n",
-            "1:5: not YAML: mapping values are not allowed in this context; correct it at or above"
-            " this place",
+            "1:5: not YAML: mapping values are not allowed in this context; correct it at or above this place",
         ),
         (
             "a: 1\n\tb: 2\n",
-            "2:1: not YAML: found a tab character that violates indentation; correct it at or above"
-            " this place",
+            "2:1: not YAML: found a tab character that violates indentation; correct it at or above this place",
         ),
         ("a: 1\nb: \x07\n", "2:4: character U+0007 is not allowed in YAML; remove it"),
         (
@@ -129,8 +126,7 @@ def test_plain_scalars(text: str, value: object) -> None:
 
 def test_quoted_is_text(site: Site) -> None:
     assert site.errors(changed("asn: 65000", "asn: '65000'")) == [
-        "4:8: bgp.asn: must be a whole number from 1 to 4294967294, not '65000'; write such a"
-        " number, without unit"
+        "4:8: bgp.asn: must be a whole number from 1 to 4294967294, not '65000'; write such a number, without unit"
     ]
 
 
@@ -147,7 +143,5 @@ def test_places_of_keys_and_of_what_is_not_there() -> None:
 def test_without_libyaml(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
     monkeypatch.setattr(document, "_LOADER", yaml.SafeLoader)
     assert site.errors(GOOD) == []
-    assert site.errors(changed("managed: true", "managed: perhaps"))[0].startswith(
-        "3:12: bgp.managed: must be"
-    )
+    assert site.errors(changed("managed: true", "managed: perhaps"))[0].startswith("3:12: bgp.managed: must be")
     assert len(site.errors("[" * 5000)) == 1

@@ -78,9 +78,7 @@ def test_full_example_says_default_only_of_defaults(site: Site) -> None:
 
 
 def test_schema_in_the_package_is_fresh() -> None:
-    assert stored_schema() == schema_text(), (
-        "python -m softmesh.config > bridge/softmesh/config/mesh.schema.json"
-    )
+    assert stored_schema() == schema_text(), "python -m softmesh.config > bridge/softmesh/config/mesh.schema.json"
 
 
 def test_schema_is_one() -> None:

@@ -29,7 +29,11 @@ PACE = Pace()
 
 
 def planned(
-    wanted: Desired, world: World, now: float = 0.0, progress: Mapping[SoftwireId, Progress] | None = None, **changes: Any
+    wanted: Desired,
+    world: World,
+    now: float = 0.0,
+    progress: Mapping[SoftwireId, Progress] | None = None,
+    **changes: Any,
 ) -> Plan:
     settings: dict[str, Any] = {"own": OWN, "pace": PACE, "may_remove": True} | changes
     return plan(wanted, world.observed(), progress or {}, now, **settings)
@@ -209,7 +213,9 @@ def test_unloaded_by_somebody_else_is_loaded_again_without_touching_the_sa() -> 
         ({"protocol": "AH"}, "AH"),
     ],
 )
-def test_sa_that_is_not_what_was_asked_for_is_terminated_and_tried_again_later(change: dict[str, Any], reason: str) -> None:
+def test_sa_that_is_not_what_was_asked_for_is_terminated_and_tried_again_later(
+    change: dict[str, Any], reason: str
+) -> None:
     world, wanted = World(), desired(softwire())
     before = settled(wanted, world)
     good = world.sas[0]

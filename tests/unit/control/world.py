@@ -88,7 +88,8 @@ class World:
                     self.sas = [sa for sa in self.sas if sa.unique_id != unique_id]
                 case TerminateChild(unique_id):
                     self.sas = [
-                        replace(sa, children=tuple(c for c in sa.children if c.unique_id != unique_id)) for sa in self.sas
+                        replace(sa, children=tuple(c for c in sa.children if c.unique_id != unique_id))
+                        for sa in self.sas
                     ]
 
     def establish(self, name: str, child: str, *, anew: bool = False, installed_for: int = 0) -> None:
@@ -96,8 +97,8 @@ class World:
         connection = self.connections[name]
         made = next(c for c in connection.children if c.name == child)
         sa = ChildSa(
-            child, self._id(), "INSTALLED", made.mode.value, "ESP", frozenset({made.local_ts}), frozenset({made.remote_ts}),
-            encr_alg="AES_GCM_16_256", installed_for=installed_for,
+            child, self._id(), "INSTALLED", made.mode.value, "ESP",
+            frozenset({made.local_ts}), frozenset({made.remote_ts}), encr_alg="AES_GCM_16_256", installed_for=installed_for,
         )  # fmt: skip
         held = next((ike for ike in self.sas if ike.connection == name), None)
         if held is not None and not anew:
@@ -105,11 +106,16 @@ class World:
             return
         self.sas.append(
             IkeSa(
-                name, self._id(), "ESTABLISHED" if self.answering else "CONNECTING", True,
-                connection.local_address, connection.remote_address,
-                _printed(connection.local_id), _printed(connection.remote_id),
+                name,
+                self._id(),
+                "ESTABLISHED" if self.answering else "CONNECTING",
+                True,
+                connection.local_address,
+                connection.remote_address,
+                _printed(connection.local_id),
+                _printed(connection.remote_id),
                 children=(sa,) if self.answering else (),
-            )  # fmt: skip
+            )
         )
 
     def _id(self) -> str:

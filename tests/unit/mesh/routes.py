@@ -35,7 +35,7 @@ def attribute(
     colors: tuple[int, ...] = (),
     extra: tuple[SubTlv, ...] = (),
 ) -> bytes:
-    """Attribute 23 with one tunnel: ``key`` names the key whose authenticator (and, if announced, itself) it carries."""
+    """Attribute 23 with one tunnel that carries the authenticator of the key named (and, if announced, the key)."""
     subs: list[SubTlv] = [EgressEndpoint(None if endpoint is None else ip_address(endpoint))]
     subs += [Color(color) for color in colors]
     if key is not None:

@@ -11,7 +11,6 @@ from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.extended_communities import ColorCommunity, EncapsulationCommunity
 from softmesh.bgp.route import Family, Origin, Route
 from softmesh.bgp.sub_tlv import Opaque, ProtocolType
-from softmesh.bgp.tunnel_encapsulation import encode
 from softmesh.mesh.desired import Desired, RouteTable, fold
 from softmesh.mesh.refusal import Rule
 from softmesh.mesh.selection import Offer
@@ -92,7 +91,7 @@ def test_mapped_next_hop_is_the_ipv4_address() -> None:
             route(value=attribute(), as_path=(64512, 64513)), {"origin_as": frozenset({64512})}, Rule.ORIGIN_AS,
             id="origin AS",
         ),
-        pytest.param(route(value=attribute()), {"origin_as": frozenset({64512})}, Rule.ORIGIN_AS, id="iBGP origin is ours"),
+        pytest.param(route(value=attribute()), {"origin_as": frozenset({64512})}, Rule.ORIGIN_AS, id="iBGP is our AS"),
         pytest.param(route("172.16.0.0/24", attribute()), {}, Rule.PREFIX, id="prefix outside"),
         pytest.param(route("0.0.0.0/0", attribute()), {}, Rule.PREFIX, id="default route is within nothing"),
         pytest.param(route("10.1.0.128/25", attribute()), {}, Rule.PREFIX, id="more specific than ours"),
@@ -106,7 +105,7 @@ def test_mapped_next_hop_is_the_ipv4_address() -> None:
             Rule.CAPTURE, id="endpoint within its own prefix",
         ),
         pytest.param(route(value=attribute(endpoint="2001:db8:e::2")), {}, Rule.ENDPOINT, id="endpoint not admitted"),
-        pytest.param(route(value=attribute(endpoint="192.0.2.1")), {}, Rule.ENDPOINT, id="endpoint of the other family"),
+        pytest.param(route(value=attribute(endpoint="192.0.2.1")), {}, Rule.ENDPOINT, id="endpoint of other family"),
         pytest.param(route(value=attribute(endpoint=OURS), next_hop="2001:db8:f::2"), {}, Rule.OWN, id="our endpoint"),
         pytest.param(route(value=attribute(key=None)), {}, Rule.AUTHENTICATOR, id="no authenticator"),
         pytest.param(route(value=b""), {}, Rule.WITHDRAWN, id="empty attribute"),
@@ -117,7 +116,7 @@ def test_mapped_next_hop_is_the_ipv4_address() -> None:
         pytest.param(route(value=attribute(colors=(7,))), {"colors": frozenset({8})}, Rule.TUNNEL, id="colour"),
         pytest.param(route(value=attribute(extra=(ProtocolType(0x86DD),))), {}, Rule.TUNNEL, id="carries only IPv6"),
         pytest.param(
-            route(value=attribute(key=None, extra=(Opaque(3, b"\0\1short"),))), {}, Rule.TUNNEL, id="damaged authenticator"
+            route(value=attribute(key=None, extra=(Opaque(3, b"\0\1short"),))), {}, Rule.TUNNEL, id="bad authenticator"
         ),
         pytest.param(route(), {}, Rule.NO_TUNNEL, id="nothing said of tunnels"),
     ],
@@ -212,7 +211,10 @@ def test_longest_prefix_resolves() -> None:
         ({"origin": Origin.IGP}, {"origin": Origin.INCOMPLETE}),
         ({"med": 5}, {"med": 10}),
         ({"originator_id": "10.255.0.2"}, {"originator_id": "10.255.0.10"}),
-        ({"originator_id": "10.0.0.2", "cluster_list": ("1",)}, {"originator_id": "10.0.0.2", "cluster_list": ("1", "2")}),
+        (
+            {"originator_id": "10.0.0.2", "cluster_list": ("1",)},
+            {"originator_id": "10.0.0.2", "cluster_list": ("1", "2")},
+        ),
         ({}, {"stale_since": 1.0, "local_preference": 500}),
     ],
 )

@@ -48,10 +48,7 @@ def test_encrypted() -> None:
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
     with pytest.raises(KeyFileError) as caught:
         identity_from_pem(pem, "my key")
-    assert (
-        str(caught.value)
-        == "my key: private key is encrypted; decrypt it: openssl pkey -in 'my key' -out NEW"
-    )
+    assert str(caught.value) == "my key: private key is encrypted; decrypt it: openssl pkey -in 'my key' -out NEW"
 
 
 def test_der_and_public_keys_are_refused(tmp_path: Path) -> None:
@@ -72,6 +69,4 @@ def test_open_to_others(tmp_path: Path) -> None:
     path = write(tmp_path / "identity.key", k1_pem(), 0o644)
     with pytest.raises(SecretFileError) as caught:
         load_identity(path)
-    assert str(caught.value) == (
-        f"{path}: the private key is open to group or others (mode 0644); chmod 600 {path}"
-    )
+    assert str(caught.value) == (f"{path}: the private key is open to group or others (mode 0644); chmod 600 {path}")

@@ -217,9 +217,7 @@ def test_missing_directory_comes_and_goes(tmp_path: Path) -> None:
     assert len(directory) == 1
 
 
-def test_keys_stay_while_the_directory_cannot_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_stay_while_the_directory_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = Key()
     put(tmp_path / "peer.pem", key.pem)
     directory = KeyDirectory(tmp_path)
@@ -230,9 +228,7 @@ def test_keys_stay_while_the_directory_cannot_be_read(
 
     monkeypatch.setattr(os, "listdir", stale)
     assert directory.scan() is True
-    assert directory.problems == (
-        f"{tmp_path}: cannot be read (Stale file handle); correct its owner or mode",
-    )
+    assert directory.problems == (f"{tmp_path}: cannot be read (Stale file handle); correct its owner or mode",)
     assert directory.find(key.authenticator) is not None
     assert directory.scan() is False
 

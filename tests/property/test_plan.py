@@ -1,0 +1,126 @@
+"""The planner from any state: it settles, says nothing once settled, and never does what it must not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from softmesh.charon.actions import Initiate, TerminateChild, TerminateIke, UnloadConnection
+from softmesh.control.plan import Plan, plan
+from softmesh.control.progress import Pace, State
+from softmesh.mesh.desired import Desired
+from tests.unit.control.world import OWN, World, desired, softwire
+
+PACE = Pace()
+REMOTES = [f"2001:db8:f::{n:x}" for n in (2, 3, 9, 10)]
+
+meshes = st.dictionaries(
+    st.sampled_from(REMOTES),
+    st.tuples(st.integers(1, 3), st.sampled_from([("a",), ("b",), ("a", "b")])),
+    max_size=4,
+).map(lambda chosen: desired(*(softwire(remote, sites=n, keys=keys) for remote, (n, keys) in chosen.items())))
+damages = st.lists(
+    st.sampled_from(["forget connections", "lose SAs", "lose children", "duplicate", "wrong selectors", "lose keys"]),
+    max_size=3,
+)
+
+
+def step(wanted: Desired, world: World, before: Plan, now: float, *, may_remove: bool = True) -> Plan:
+    return plan(wanted, world.observed(), before.progress, now, own=OWN, pace=PACE, may_remove=may_remove)
+
+
+def settle(wanted: Desired, world: World, now: float, before: Plan) -> tuple[Plan, float]:
+    """Follow the planner's own clock until it has nothing more to do and nothing to wait for."""
+    for _ in range(60):
+        before = step(wanted, world, before, now)
+        world.apply(before.actions)
+        if not before.actions and before.wake_at is None:
+            return before, now
+        now = max(now, before.wake_at or now) + 0.001
+    raise AssertionError(f"does not settle: {before.actions}, next at {before.wake_at}")
+
+
+def damage(world: World, kinds: list[str]) -> None:
+    for kind in kinds:
+        match kind:
+            case "forget connections":
+                world.connections.clear()
+            case "lose SAs":
+                world.sas.clear()
+            case "lose children":
+                world.sas = [replace(sa, children=()) for sa in world.sas]
+            case "duplicate":
+                for sa in list(world.sas):
+                    if sa.connection in world.connections and sa.children:
+                        world.establish(sa.connection, sa.children[0].name, anew=True)
+            case "wrong selectors":
+                world.sas = [
+                    replace(
+                        sa,
+                        children=tuple(replace(c, remote_ts=frozenset({"10.99.0.0/24"})) for c in sa.children),
+                    )
+                    for sa in world.sas
+                ]
+            case _:
+                world.keys.clear()
+
+
+@given(first=meshes, second=meshes, kinds=damages)
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_settles_from_anything_into_exactly_what_is_wanted(first: Desired, second: Desired, kinds: list[str]) -> None:
+    world = World()
+    before, now = settle(first, world, 0.0, Plan())
+    damage(world, kinds)
+    after, now = settle(second, world, now + 1, before)
+    assert {progress.state for progress in after.progress.values()} <= {State.UP}
+    wanted = {(wire.id.remote, pair) for wire in second.softwires.values() for pair in wire.selectors}
+    held = [
+        (sa.remote_host, tuple(child.local_ts), tuple(child.remote_ts)) for sa in world.sas for child in sa.children
+    ]
+    surplus = [sa for sa in world.sas if not sa.children]
+    expected = {(str(remote), (str(pair.local),), (str(pair.remote),)) for remote, pair in wanted}
+    assert set(held) == expected
+    # Where the peer is elected, closing duplicates is its part.
+    ours = [entry for entry in held if entry[0] in REMOTES[2:]]
+    assert len(ours) == len(set(ours))
+    assert not [sa for sa in surplus if sa.remote_host in REMOTES[2:]]
+    assert step(second, world, after, now).actions == ()
+
+
+@given(first=meshes, second=meshes, kinds=damages)
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_is_a_function_of_its_input(first: Desired, second: Desired, kinds: list[str]) -> None:
+    world = World()
+    before, now = settle(first, world, 0.0, Plan())
+    damage(world, kinds)
+    assert step(second, world, before, now) == step(second, world, before, now)
+
+
+@given(first=meshes, second=meshes)
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_removes_nothing_on_ignorance(first: Desired, second: Desired) -> None:
+    world = World()
+    before, now = settle(first, world, 0.0, Plan())
+    held = {child.unique_id for sa in world.sas for child in sa.children}
+    for _ in range(5):
+        before = step(second, world, before, now, may_remove=False)
+        assert not [a for a in before.actions if isinstance(a, TerminateIke | TerminateChild | UnloadConnection)]
+        world.apply(before.actions)
+        now += 10
+    assert held <= {child.unique_id for sa in world.sas for child in sa.children}
+
+
+@given(wanted=meshes)
+@settings(max_examples=50, deadline=None, derandomize=True)
+def test_one_attempt_a_peer_at_a_time(wanted: Desired) -> None:
+    world, before, now = World(answering=False), Plan(), 0.0
+    for _ in range(8):
+        before = step(wanted, world, before, now)
+        world.apply(before.actions)
+        attempts = [a for a in before.actions if isinstance(a, Initiate)]
+        assert len(attempts) == len({a.connection for a in attempts})
+        hosts = [sa.remote_host for sa in world.sas]
+        assert len(hosts) == len(set(hosts))
+        now += 5
