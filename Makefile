@@ -37,6 +37,11 @@ lint: venv ## ruff and mypy
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+.PHONY: picture
+picture: packages venv ## Draw docs/mesh.svg and record docs/demo.txt from real runs (root)
+	lab/sandbox $(CURDIR)/$(PY) -m lab.picture docs/mesh.svg
+	lab/sandbox $(CURDIR)/$(PY) -m lab.demo | tee docs/demo.txt
+
 .PHONY: fuzz
 fuzz: venv ## Mutate attributes for MINUTES (default 5)
 	$(PY) -m fuzz.decode $(or $(MINUTES),5)

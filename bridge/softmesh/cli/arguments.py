@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from softmesh.config import load
-
-DEFAULT_CONFIG = Path("/etc/softmesh/mesh.yaml")
+from softmesh.config import DEFAULT_PATH, load
 
 
 def add_config_argument(parser: argparse._ActionsContainer) -> None:
@@ -16,9 +14,9 @@ def add_config_argument(parser: argparse._ActionsContainer) -> None:
         "-c",
         "--config",
         type=Path,
-        default=DEFAULT_CONFIG,
+        default=DEFAULT_PATH,
         metavar="FILE",
-        help=f"configuration [{DEFAULT_CONFIG}]",
+        help=f"configuration [{DEFAULT_PATH}]",
     )
 
 
@@ -34,4 +32,4 @@ def control_socket(args: argparse.Namespace) -> Path:
     """The control socket an operator means: named, or the configuration's. Raises ConfigurationError."""
     if args.socket is not None:
         return Path(args.socket)
-    return load(args.config).sockets.control
+    return load(args.config, files=False).sockets.control

@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from softmesh.cli.arguments import add_config_argument
-from softmesh.config import Config, load
+from softmesh.config import Config, ConfigurationError, Problem, examine
 from softmesh.control.bridge import Bridge
 from softmesh.control.exabgp import managed_exabgp
 from softmesh.control.server import ControlServer
@@ -28,8 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT; SIGHUP reads the file again."""
     path: Path = args.config
-    config = load(path)
+    config, warnings = _read(path)
     configure(config.log.level, config.log.format)
+    _warn(warnings)
     try:
         asyncio.run(_serve(path, config))
     except* SoftmeshError as errors:
@@ -42,6 +43,7 @@ async def _serve(path: Path, config: Config) -> None:
     log = structlog.get_logger("softmesh.run")
     config.sockets.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     bridge = Bridge(config, load_identity(config.identity.private_key))
+    exabgp = managed_exabgp(config) if config.bgp.managed else None
     server = await ControlServer(
         config.sockets.control,
         {
@@ -52,7 +54,6 @@ async def _serve(path: Path, config: Config) -> None:
             "withdraw": bridge.answer_withdraw,
         },
     ).serve()
-    exabgp = managed_exabgp(config) if config.bgp.managed else None
     running = asyncio.create_task(bridge.run(exabgp))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -68,10 +69,24 @@ async def _serve(path: Path, config: Config) -> None:
             log.info("stopped; softwires stay as they are")
 
 
+def _read(path: Path) -> tuple[Config, tuple[Problem, ...]]:
+    examination = examine(path)
+    if examination.config is None:
+        raise ConfigurationError(examination.problems)
+    return examination.config, examination.warnings
+
+
+def _warn(warnings: tuple[Problem, ...]) -> None:
+    log = structlog.get_logger("softmesh.run")
+    for warning in warnings:
+        log.warning("configuration", problem=str(warning))
+
+
 def _reload(path: Path, bridge: Bridge) -> None:
     log = structlog.get_logger("softmesh.run")
     try:
-        config = load(path)
+        config, warnings = _read(path)
+        _warn(warnings)
         bridge.configure(config, load_identity(config.identity.private_key))
     except SoftmeshError as error:
         log.warning("configuration not taken over", problem=str(error))

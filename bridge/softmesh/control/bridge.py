@@ -65,6 +65,8 @@ class Bridge:
         self._folded: object = None
         self._keys_changed = 0
         self._plan = Plan()
+        self._acting = 0.0
+        """Seconds the last pass spent on its actions."""
         self._pending_since: dict[SoftwireId, float] = {}
         self._failures: dict[str, str] = {}
         self._knowledge = Knowledge(monotonic(), config.bgp.stale_time)
@@ -141,15 +143,18 @@ class Bridge:
                 self._report("charon", str(error))
             now = self._monotonic()
             wake_at = min(self._plan.wake_at or now + _AUDIT, now + _AUDIT)
-            # Under a storm of events at most half of the time goes into passes; the first event after a pause is
-            # served at once.
-            await asyncio.sleep(now - started)
+            # Under a storm of events at most half of the time goes into looking and planning; time spent acting is
+            # none of that. The first event after a pause is served at once.
+            await asyncio.sleep(max(0.0, now - started - 2 * self._acting))
 
     async def _pass(self) -> None:
         self._fold()
+        self._acting = 0.0
         self._plan = self._planned(await self._look())
+        decided = self._monotonic()
         for action in self._plan.actions:
             await self._apply(action)
+        self._acting = self._monotonic() - decided
         if self._plan.actions:
             self._changes += 1
         # charon's log tells why an attempt failed, where there are no alerts (before 6.0.3); it is not cheap, so only

@@ -98,7 +98,8 @@ class World:
         made = next(c for c in connection.children if c.name == child)
         sa = ChildSa(
             child, self._id(), "INSTALLED", made.mode.value, "ESP",
-            frozenset({made.local_ts}), frozenset({made.remote_ts}), encr_alg="AES_GCM_16_256", installed_for=installed_for,
+            frozenset({made.local_ts}), frozenset({made.remote_ts}),
+            encr_alg="AES_GCM_16_256", installed_for=installed_for,
         )  # fmt: skip
         held = next((ike for ike in self.sas if ike.connection == name), None)
         if held is not None and not anew:
