@@ -34,7 +34,7 @@ from softmesh.bgp.route import Family
 
 SPEAKER, ROUTER = "127.0.0.1", "127.0.0.2"
 ROUNDS = 5
-DEADLINE = 120.0
+DEADLINE = 30.0
 RATIO, BYTES = 10.0, 1024
 
 RECORDER = """

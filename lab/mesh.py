@@ -79,7 +79,9 @@ class Plan:
 class Afbr:
     """One AFBR with its island: charon and ``softmesh run`` with an ExaBGP of its own."""
 
-    def __init__(self, mesh: Mesh, number: int, *, overrides: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, mesh: Mesh, number: int, *, overrides: Mapping[str, Any] | None = None, key_type: str = "ed25519"
+    ) -> None:
         """Lay the cables and start charon; ``overrides`` are merged into mesh.yaml, section by section."""
         plan = mesh.plan
         self.mesh = mesh
@@ -104,7 +106,7 @@ class Afbr:
                 self._settings.setdefault(section, {}).update(values)
             else:
                 self._settings[section] = values
-        self.keygen()
+        self.softmesh("keygen", "--type", key_type, "--out", str(self.home / "identity"))
         (self.home / "bgp.password").write_text(mesh.password)
         (self.home / "bgp.password").chmod(0o600)
         self.write_configuration()
@@ -142,11 +144,6 @@ class Afbr:
     def write_configuration(self) -> None:
         """Write mesh.yaml from ``settings``."""
         self.configuration.write_text(yaml.safe_dump(self._settings, sort_keys=False))
-
-    def keygen(self) -> str:
-        """Make the key pair as an operator does; returns the authenticator."""
-        self.softmesh("keygen", "--out", str(self.home / "identity"), "--force")
-        return self.softmesh("keygen", "--show", str(self.home / "identity.key")).split()[0]
 
     def start(self) -> Process:
         """Start ``softmesh run``."""
@@ -212,9 +209,9 @@ class Mesh:
         for number in range(1, size + 1):
             self.add(number)
 
-    def add(self, number: int, *, overrides: Mapping[str, Any] | None = None) -> Afbr:
-        """Add a router."""
-        afbr = self.afbrs[number] = Afbr(self, number, overrides=overrides)
+    def add(self, number: int, *, overrides: Mapping[str, Any] | None = None, key_type: str = "ed25519") -> Afbr:
+        """Add a router; the arguments are its own."""
+        afbr = self.afbrs[number] = Afbr(self, number, overrides=overrides, key_type=key_type)
         return afbr
 
     def start(self) -> None:

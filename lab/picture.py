@@ -12,7 +12,14 @@ from lab.eventually import eventually
 from lab.mesh import Afbr, Direction, Mesh, meshed
 
 _PLACES = {1: (190, 130), 2: (710, 130), 3: (190, 390), 4: (710, 390)}
-_LABELS = {(1, 2): (450, 122), (3, 4): (450, 398), (1, 3): (190, 262), (2, 4): (710, 262), (1, 4): (575, 322), (2, 3): (325, 322)}
+_LABELS = {
+    (1, 2): (450, 122),
+    (3, 4): (450, 398),
+    (1, 3): (190, 262),
+    (2, 4): (710, 262),
+    (1, 4): (575, 322),
+    (2, 3): (325, 322),
+}
 _COLORS = {"up": "#1a7f37", "degraded": "#bf8700", "connecting": "#bf8700", "wanted": "#bf8700"}
 _FONT = "font-family='ui-sans-serif, system-ui, sans-serif'"
 
@@ -60,7 +67,12 @@ def _softwire(left: int, right: int, wire: dict[str, Any]) -> str:
     says = [f"{wire.get('state', 'none')}, {sum(child['packets_out'] for child in children)} packets"]
     says += [f"SPI {child['spi_out']} / {child['spi_in']}" for child in children]
     plate = f"<rect x='{x - 82}' y='{y - 17}' width='164' height='36' rx='4' fill='#ffffff' stroke='{color}'/>"
-    return line + plate + _text(x, y - 3, says[0], color, 12) + "".join(_text(x, y + 13, s, "#24292f", 11) for s in says[1:])
+    return (
+        line
+        + plate
+        + _text(x, y - 3, says[0], color, 12)
+        + "".join(_text(x, y + 13, s, "#24292f", 11) for s in says[1:])
+    )
 
 
 def _router(mesh: Mesh, afbr: Afbr) -> str:
@@ -69,7 +81,8 @@ def _router(mesh: Mesh, afbr: Afbr) -> str:
 
 
 def _box(x: int, y: int, title: str, lines: list[str], color: str) -> str:
-    box = f"<rect x='{x - 80}' y='{y - 34}' width='160' height='68' rx='6' fill='#ffffff' stroke='{color}' stroke-width='2'/>"
+    frame = f"width='160' height='68' rx='6' fill='#ffffff' stroke='{color}' stroke-width='2'"
+    box = f"<rect x='{x - 80}' y='{y - 34}' {frame}/>"
     rows = "".join(_text(x, y + 5 + 18 * index, line, "#24292f", 12) for index, line in enumerate(lines))
     return box + _text(x, y - 13, title, color, 15) + rows
 

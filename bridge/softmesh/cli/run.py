@@ -85,6 +85,7 @@ def _warn(warnings: tuple[Problem, ...]) -> None:
 def _reload(path: Path, bridge: Bridge) -> None:
     log = structlog.get_logger("softmesh.run")
     try:
+        before = bridge.config
         config, warnings = _read(path)
         _warn(warnings)
         bridge.configure(config, load_identity(config.identity.private_key))
@@ -92,3 +93,5 @@ def _reload(path: Path, bridge: Bridge) -> None:
         log.warning("configuration not taken over", problem=str(error))
     else:
         log.info("configuration taken over")
+        if (config.bgp, config.sockets, config.charon.vici) != (before.bgp, before.sockets, before.charon.vici):
+            log.warning("restart needed", problem="bgp, sockets and charon.vici are only read at the start")

@@ -77,9 +77,9 @@ class Bridge:
     def configure(self, config: Config, own: Identity) -> None:
         """Take over a configuration: at the start, and again when the file was read anew.
 
-        The sockets and the BGP section only count at the start.
+        The sockets, the BGP section and charon's socket only count at the start.
         """
-        self._config = config
+        self.config = config
         self._own = own
         self._pace = pace_of(config)
         self._directories: list[KeyDirectory] = []
@@ -106,8 +106,8 @@ class Bridge:
 
     def _set_announcing(self, announcing: bool) -> None:
         self._announcing = announcing
-        self._policy = policy_of(self._config, announcing=announcing)
-        self._hook.announce(announcements_of(self._config, self._own, announcing=announcing))
+        self._policy = policy_of(self.config, announcing=announcing)
+        self._hook.announce(announcements_of(self.config, self._own, announcing=announcing))
         self._wake.set()
 
     async def run(self, exabgp: ManagedExaBgp | None = None) -> None:
@@ -117,8 +117,7 @@ class Bridge:
             tasks.create_task(self._hook.run(), name="hook client")
             if exabgp is not None:
                 tasks.create_task(exabgp.run(), name="exabgp")
-            if self._directories:
-                tasks.create_task(self._watch_keys(), name="keys")
+            tasks.create_task(self._watch_keys(), name="keys")
             tasks.create_task(self._passes(), name="passes")
 
     async def _passes(self) -> None:
@@ -291,12 +290,12 @@ class Bridge:
     async def answer_announce(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
         """``softmesh announce``."""
         self.announce(announcing=True)
-        return {"announcing": list(map(str, self._config.announce.prefixes))}
+        return {"announcing": list(map(str, self.config.announce.prefixes))}
 
     async def answer_withdraw(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
         """``softmesh withdraw``."""
         self.announce(announcing=False)
-        return {"withdrawn": list(map(str, self._config.announce.prefixes))}
+        return {"withdrawn": list(map(str, self.config.announce.prefixes))}
 
     async def _fresh(self) -> Plan:
         """A plan of this moment, applied nowhere; where charon is busy or gone, that of the last pass."""
@@ -318,10 +317,10 @@ class Bridge:
     def _view(self, planned: Plan) -> View:
         return View(
             now=self._monotonic(),
-            endpoint=str(self._config.endpoint),
+            endpoint=str(self.config.endpoint),
             authenticator=self._own.authenticator.hex(),
             announcing=self._announcing,
-            prefixes=tuple(map(str, self._config.announce.prefixes)),
+            prefixes=tuple(map(str, self.config.announce.prefixes)),
             hook_connected=self._hook.connected,
             charon=self._charon_problem(),
             awaited=self._awaited,

@@ -27,7 +27,7 @@ from softmesh.control.progress import Pace, Progress, State, backoff, elected, t
 from softmesh.mesh.desired import Desired
 from softmesh.mesh.identity import Identity
 from softmesh.mesh.refusal import Refusal
-from softmesh.mesh.softwire import Softwire, SoftwireId
+from softmesh.mesh.softwire import Mode, Softwire, SoftwireId
 
 _HALF_OPEN = frozenset({"CREATED", "CONNECTING"})
 _INSTALLED = "INSTALLED"
@@ -250,6 +250,9 @@ class _SoftwirePlan:
             state, reason = (State.UP, "") if dropped is None else (State.DEGRADED, dropped.detail)
         else:
             reason = self._next_step(after)
+            if self._softwire.mode is Mode.TRANSPORT:
+                # kernel-libipsec, and a kernel without ESP, answer NO_PROPOSAL_CHOSEN, which helps nobody.
+                reason += "; transport mode needs a kernel that has ESP"
             if after.failure:
                 reason = f"{after.failure}; {reason}"
             if carrying:
