@@ -64,9 +64,9 @@ $(VENV)/.installed: pyproject.toml
 
 .PHONY: packages
 packages: ## The Debian packages a lab needs (root; nothing is started)
-	@missing=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' $(PYTHON_PACKAGES) $(LAB_PACKAGES) 2>/dev/null |
-	    awk '$$2 == "installed" { print $$1 }' | sort | comm -13 - <(printf '%s\n' $(PYTHON_PACKAGES) $(LAB_PACKAGES) | sort))
-	[ -z "$$missing" ] && exit 0
+	@installed=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' 2>/dev/null | awk '$$2 == "installed" { print $$1 }')
+	missing=$$(comm -13 <(sort -u <<< "$$installed") <(printf '%s\n' $(PYTHON_PACKAGES) $(LAB_PACKAGES) | sort))
+	[ -n "$$missing" ] || exit 0
 	[ "$$(id -u)" = 0 ] || { echo "missing Debian packages; as root: apt-get install" $$missing >&2; exit 1; }
 	echo "installing Debian packages:" $$missing
 	# BIRD and strongSwan are for the lab's namespaces: keep the host from starting them as services.
