@@ -38,9 +38,10 @@ lint: venv ## ruff and mypy
 	$(VENV)/bin/mypy
 
 .PHONY: picture
-picture: packages venv ## Draw docs/mesh.svg and record docs/demo.txt from real runs (root)
+picture: packages venv ## Draw docs/mesh.svg, record docs/demo.txt and the README's transcript (root)
 	lab/sandbox $(CURDIR)/$(PY) -m lab.picture docs/mesh.svg
 	lab/sandbox $(CURDIR)/$(PY) -m lab.demo | tee docs/demo.txt
+	$(PY) -m lab.transcript
 
 .PHONY: fuzz
 fuzz: venv ## Mutate attributes for MINUTES (default 5)

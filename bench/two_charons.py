@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
+from types import TracebackType
 
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -126,12 +127,9 @@ class TwoCharons:
 
     def _loopbacks(self) -> None:
         batch = LAB / "loopbacks"
-        batch.write_text(
-            "".join(
-                f"address add {peer.endpoint}/128 dev lo nodad\naddress add {peer.prefix.removesuffix('/24')}/32 dev lo\n"
-                for peer in self.peers
-            )
-        )
+        addresses = [f"{peer.endpoint}/128" for peer in self.peers]
+        addresses += [f"{peer.prefix.removesuffix('/24')}/32" for peer in self.peers]
+        batch.write_text("".join(f"address add {address} dev lo\n" for address in addresses))
         self._far.ip("-batch", str(batch))
 
     @property
@@ -182,7 +180,8 @@ class TwoCharons:
         configuration.write_text(
             f"neighbor {REFLECTOR} {{\n"
             f"  router-id 10.255.0.2; local-address {FAR}; local-as 65000; peer-as 65000;\n"
-            "  capability { nexthop enable; }\n  family { ipv4 unicast; ipv6 unicast; }\n  nexthop { ipv4 unicast ipv6; }\n"
+            "  capability { nexthop enable; }\n  family { ipv4 unicast; ipv6 unicast; }\n"
+            "  nexthop { ipv4 unicast ipv6; }\n"
             f"  static {{\n{routes}  }}\n}}\n"
         )
         self._far.start(
@@ -252,7 +251,7 @@ class TwoCharons:
             status = ask(self.home / "run" / "control.sock", "status")
         except Unreachable:
             return False
-        return status["hook"]["connected"] and status["charon"]["connected"] and not status["removal_awaits"]
+        return bool(status["hook"]["connected"] and status["charon"]["connected"] and not status["removal_awaits"])
 
     def close(self) -> None:
         """Remove everything."""
@@ -262,7 +261,13 @@ class TwoCharons:
     def __enter__(self) -> TwoCharons:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            for log in sorted(LAB.glob("*/*.log")):
+                lines = log.read_text(errors="replace").splitlines()[-25:]
+                print(f"--- {log.relative_to(LAB)}", *lines, sep="\n", file=sys.stderr)
         self.close()
 
 

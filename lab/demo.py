@@ -95,7 +95,7 @@ def fill(mesh: Mesh, afbrs: list[Afbr]) -> None:
 def draw(afbrs: Collection[Afbr]) -> str:
     """The matrix of softwires, each seen from both its ends."""
     states = {afbr.number: afbr.wires() for afbr in afbrs}
-    rows = ["    " + "".join(f"{afbr.namespace.name:>10}" for afbr in afbrs)]
+    rows = [" " * 12 + "".join(f"{afbr.namespace.name:>8}  " for afbr in afbrs).rstrip()]
     for left in afbrs:
         cells = [
             "·" if left is right else _MARK.get(states[left.number].get(right.endpoint, {}).get("state", ""), "-")

@@ -91,13 +91,12 @@ class Impostor:
                 "remote": {"auth": "pubkey", "id": "%any"},
                 "children": {"all": child},
             }})  # fmt: skip
+            heard = []
             try:
-                heard = [
-                    text(line.get("msg"))
-                    for line in session.initiate({"ike": "attack", "child": "all", "timeout": "8000"})
-                ]
+                for line in session.initiate({"ike": "attack", "child": "all", "timeout": "8000"}):
+                    heard.append(text(line.get("msg")))
             except vici.exception.CommandException as error:
-                return str(error)
+                return next((line for line in reversed(heard) if line.startswith("received ")), str(error))
             return "" if self.established() else "; ".join(heard)
 
     def established(self) -> bool:

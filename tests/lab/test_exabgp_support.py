@@ -45,15 +45,15 @@ async def test_4_2_routes_respawn_and_announcements(exabgp42: tuple[str, ...]) -
             seen = max(route.received_at for route in mirrored.client.routes.values())
             os.kill(pid, signal.SIGKILL)
             await mirrored.until(
-                lambda: mirrored.client.synced
-                and all(route.received_at > seen for route in mirrored.client.routes.values()),
+                lambda: (
+                    mirrored.client.synced
+                    and all(route.received_at > seen for route in mirrored.client.routes.values())
+                ),
                 "every route from the new hook",
             )
             assert mirrored.prefixes() == set(SOME)
             assert mirrored.client.neighbors[REFLECTOR].state is SessionState.UP
-            await mirrored.until(
-                lambda: mirrored.client.neighbors[REFLECTOR].end_of_rib == set(Family), "refreshed"
-            )
+            await mirrored.until(lambda: mirrored.client.neighbors[REFLECTOR].end_of_rib == set(Family), "refreshed")
             mirrored.announce()
             await mirrored.until(lambda: not bird.prefixes() & {"10.1.0.0/24", "2001:db8:1::/48"}, "withdrawn")
         log = near.process.log.read_text()

@@ -9,13 +9,17 @@ import socket
 import stat
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from lab.namespace import LAB
 from softmesh.bgp.exabgp_process import ExaBgpNeighbor, ExaBgpSettings, ManagedExaBgp
 from softmesh.bgp.route import Family, SessionState
 from tests.lab.exabgp_router import FAR, NEAR, PASSWORD, REFLECTOR, Mirrored, attribute_23, reflected, route, tunnel
 
+BRIDGE = str(Path("bridge").resolve())
 SOME = [f"10.2.{number}.0/24" for number in range(8)]
 
 
@@ -99,7 +103,11 @@ async def test_more_announcements_than_exabgp_may_have_unanswered() -> None:
 
 async def test_a_stalled_reader_delays_nobody() -> None:
     prefixes = {f"10.{number >> 8}.{number & 255}.0/24" for number in range(2000)}
-    with reflected(routes=[route(prefix, number) for number, prefix in enumerate(sorted(prefixes))]) as (near, _, _bird):
+    with reflected(routes=[route(prefix, number) for number, prefix in enumerate(sorted(prefixes))]) as (
+        near,
+        _,
+        _bird,
+    ):
         async with Mirrored(near) as mirrored:
             await mirrored.until(lambda: mirrored.client.connected, "the hook")
             with socket.socket(socket.AF_UNIX) as stalled:
@@ -151,6 +159,11 @@ async def test_jumps_in_the_count_make_the_neighbor_send_again() -> None:
             await mirrored.until(lambda: mirrored.prefixes() == set(SOME[:2]), "routes come and stay")
 
 
+def _shown(pid: int) -> bytes:
+    """What any process of the machine's root sees of another's command line and environment."""
+    return b"".join(Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
+
+
 async def test_managed_exabgp_is_started_again_and_ends_with_us() -> None:
     directory = LAB / "managed"
     lines: list[str] = []
@@ -161,13 +174,13 @@ async def test_managed_exabgp_is_started_again_and_ends_with_us() -> None:
         neighbors=(ExaBgpNeighbor("2001:db8:f::fe", 65000, PASSWORD),),
         hook_command=(sys.executable, "-m", "softmesh", "hook", "--socket", str(directory / "hook.sock")),
     )
-    os.environ["PYTHONPATH"] = str(Path("bridge").resolve())
+    os.environ["PYTHONPATH"] = BRIDGE
     managed = ManagedExaBgp(settings, directory, on_log=lines.append)
     task = asyncio.ensure_future(managed.run())
 
-    async def until(condition: object, what: str) -> None:
+    async def until(condition: Callable[[], object], what: str) -> None:
         deadline = time.monotonic() + 20
-        while not condition():  # type: ignore[operator]
+        while not condition():
             assert time.monotonic() < deadline, f"{what}: {lines[-20:]}"
             assert not task.done(), task
             await asyncio.sleep(0.02)
@@ -184,15 +197,16 @@ async def test_managed_exabgp_is_started_again_and_ends_with_us() -> None:
     configuration = directory / "exabgp.conf"
     assert stat.S_IMODE(configuration.stat().st_mode) == 0o600
     assert PASSWORD in configuration.read_text()
-    for name in ("cmdline", "environ"):
-        assert PASSWORD.encode() not in Path(f"/proc/{first}/{name}").read_bytes()
+    assert PASSWORD.encode() not in _shown(first)
     os.kill(first, signal.SIGKILL)
     await until(lambda: hook() not in (None, first), "it is started again")
     second = managed.pid
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert managed.pid is None
-    assert not Path(f"/proc/{second}").exists()
+    assert second is not None
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)
     assert PASSWORD not in "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ addresses than it asked for where the peer narrows them (RFC 7296 §2.9), both w
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import ip_network
 
 from softmesh.charon.connection import Child, Connection
@@ -81,6 +82,7 @@ def _verify_encryption(child_sa: ChildSa, child: Child) -> str | None:
     return None
 
 
+@lru_cache(maxsize=1024)
 def _encryption(proposal: str) -> frozenset[str]:
     """The ciphers of a proposal as ``ChildSa.encr_alg`` spells them; empty where one is unknown to us."""
     found = set()
@@ -95,6 +97,8 @@ def _encryption(proposal: str) -> frozenset[str]:
     return frozenset(found)
 
 
+# Every pass verifies every SA, and hardly any selector is new.
+@lru_cache(maxsize=65536)
 def _selector(text: str) -> tuple[Network | str, int | str | None]:
     """A selector's network and protocol, comparable whether Softmesh or charon wrote it."""
     network, bracket, protocol = text.removesuffix("]").partition("[")

@@ -23,7 +23,8 @@ def about_neighbor(content: str, *, kind: str = "update", counter: int = 1, peer
     """A line about a neighbour, received from it."""
     return (
         '{ "exabgp": "5.0.0", "time": 1.0, "host" : "vm", "pid" : 2, "ppid" : 1, '
-        f'"counter": {counter}, "type": "{kind}", "neighbor": {{ "address": {{ "local": "10.0.1.2", "peer": "{peer}" }}, '
+        f'"counter": {counter}, "type": "{kind}", '
+        f'"neighbor": {{ "address": {{ "local": "10.0.1.2", "peer": "{peer}" }}, '
         f'"asn": {{ "local": 65000, "peer": 65000 }}, "direction": "receive", {content} }} }}'
     ).encode()
 

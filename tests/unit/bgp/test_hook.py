@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,9 @@ class Mirrored:
     def prefixes(self) -> set[str]:
         return {key.prefix for key in self.client.routes}
 
+    def holds(self, *prefixes: str) -> bool:
+        return self.client.synced and self.prefixes() == set(prefixes)
+
     async def until(self, condition: Callable[[], object], what: str) -> None:
         deadline = time.monotonic() + DEADLINE
         while not condition():
@@ -182,10 +186,10 @@ async def test_snapshot_then_stream_to_several_readers(exabgp: ExaBgp) -> None:
     exabgp.write(state("up"), announce("10.2.0.0/16", counter=2))
     async with Mirrored(exabgp.path) as first, Mirrored(exabgp.path) as second:
         for mirrored in (first, second):
-            await mirrored.until(lambda m=mirrored: m.client.synced and m.prefixes() == {"10.2.0.0/16"}, "snapshot")
+            await mirrored.until(partial(mirrored.holds, "10.2.0.0/16"), "snapshot")
         exabgp.write(announce("10.3.0.0/16", counter=3), end_of_rib(counter=4), withdraw("10.2.0.0/16", counter=5))
         for mirrored in (first, second):
-            await mirrored.until(lambda m=mirrored: m.prefixes() == {"10.3.0.0/16"}, "stream")
+            await mirrored.until(partial(mirrored.holds, "10.3.0.0/16"), "stream")
             assert mirrored.client.neighbors[PEER].state is SessionState.UP
             assert mirrored.client.neighbors[PEER].end_of_rib == {Family.IPV4_UNICAST}
             assert mirrored.changes > 0
@@ -408,7 +412,7 @@ def test_the_hook_of_a_reload_waits_for_its_predecessor_to_leave(tmp_path: Path)
     second.write(announce("10.2.0.0/16"))
     second.answer_start()
     first.close()
-    eventually(lambda: first.path.exists())
+    eventually(first.path.exists)
     reader = Reader(first.path)
     assert len(reader.until(SnapshotComplete)) == 4
     reader.close()
