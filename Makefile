@@ -28,7 +28,7 @@ test-unit: venv ## Unit and property tests: neither root nor daemons
 	$(PY) -m pytest tests/unit tests/property
 
 .PHONY: test-lab
-test-lab: packages venv ## Lab tests: real daemons in network namespaces (root)
+test-lab: packages venv .venv-exabgp42/.installed ## Lab tests: real daemons in network namespaces (root)
 	lab/sandbox $(CURDIR)/$(PY) -m pytest -v tests/lab
 
 .PHONY: lint
@@ -63,6 +63,12 @@ $(VENV)/.installed: pyproject.toml
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
+.venv-exabgp42/.installed:
+	@echo "installing ExaBGP 4.2.25 into .venv-exabgp42 from PyPI: the oldest release the hook is tested with"
+	$(PYTHON) -m venv .venv-exabgp42
+	.venv-exabgp42/bin/pip install --quiet --disable-pip-version-check exabgp==4.2.25
+	touch $@
+
 .PHONY: packages
 packages: ## The Debian packages a lab needs (root; nothing is started)
 	@installed=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' 2>/dev/null | awk '$$2 == "installed" { print $$1 }')
@@ -81,4 +87,4 @@ packages: ## The Debian packages a lab needs (root; nothing is started)
 
 .PHONY: clean
 clean: ## Remove what make made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .venv-exabgp42 .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

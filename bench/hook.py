@@ -358,8 +358,8 @@ def report(result: Result) -> str:
         f"hook: {result.lines:,} UPDATEs with distinct attributes, lines of {result.line_octets} octets, "
         f"ExaBGP {result.exabgp}, Python {platform.python_version()}, {os.cpu_count()} cores\n{table}\n"
         "What limits: ExaBGP's own core, which parses and prints. Of the hook's time a line JSON (msgspec) is a\n"
-        "seventh; the rest builds the frozen values of a route. Memory is those values: attribute octets, prefix, key,\n"
-        "route, attributes, and two dictionary entries."
+        "seventh; the rest builds the frozen values of a route. Memory is those values: attribute octets, prefix,\n"
+        "key, route, attributes, and two dictionary entries."
     )
 
 

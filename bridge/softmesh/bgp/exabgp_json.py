@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeAlias, TypeVar
 
@@ -24,8 +23,7 @@ MAX_LINE = 2 * 1024 * 1024
 _EXCERPT = 160
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateReceived:
+class UpdateReceived(msgspec.Struct, frozen=True, gc=False):
     """An UPDATE: routes announced with one set of attributes, and routes withdrawn."""
 
     neighbor: str
@@ -37,8 +35,7 @@ class UpdateReceived:
     withdrawn: tuple[RouteKey, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class EndOfRib:
+class EndOfRib(msgspec.Struct, frozen=True, gc=False):
     """End-of-RIB marker, RFC 4724 §2; ``family`` is None for one we do not keep."""
 
     neighbor: str
@@ -47,8 +44,7 @@ class EndOfRib:
     family: Family | None
 
 
-@dataclass(frozen=True, slots=True)
-class SessionChanged:
+class SessionChanged(msgspec.Struct, frozen=True, gc=False):
     """A session is established, or was lost; ``reason`` is ExaBGP's."""
 
     neighbor: str
@@ -58,8 +54,7 @@ class SessionChanged:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RefreshMarked:
+class RefreshMarked(msgspec.Struct, frozen=True, gc=False):
     """The neighbour begins or ends a refresh of a family: BoRR and EoRR, RFC 7313 §4."""
 
     neighbor: str
@@ -69,8 +64,7 @@ class RefreshMarked:
     begins: bool
 
 
-@dataclass(frozen=True, slots=True)
-class OtherLine:
+class OtherLine(msgspec.Struct, frozen=True, gc=False):
     """A well-formed line that changes no route: a connection attempt, an OPEN, an update of our own."""
 
     neighbor: str | None
@@ -78,8 +72,7 @@ class OtherLine:
     counter: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class NeighborListed:
+class NeighborListed(msgspec.Struct, frozen=True, gc=False):
     """A row of ``show neighbor summary``."""
 
     neighbor: str
@@ -93,20 +86,17 @@ class NeighborListed:
         return self.state == "established"
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
+class Acknowledgement(msgspec.Struct, frozen=True, gc=False):
     """ExaBGP's answer to one command; it does not say which."""
 
     done: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Shutdown:
+class Shutdown(msgspec.Struct, frozen=True, gc=False):
     """ExaBGP is ending."""
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
+class Malformed(msgspec.Struct, frozen=True, gc=False):
     """A line that is not what ExaBGP documents."""
 
     excerpt: str

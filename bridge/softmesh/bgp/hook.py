@@ -32,6 +32,7 @@ from softmesh.bgp.exabgp_json import (
     Acknowledgement,
     EndOfRib,
     Malformed,
+    NeighborEvent,
     NeighborListed,
     RefreshMarked,
     SessionChanged,
@@ -52,7 +53,7 @@ from softmesh.bgp.hook_protocol import (
     decode_to_hook,
     encode,
 )
-from softmesh.bgp.route import Family, Route
+from softmesh.bgp.route import Family, Route, SessionState
 from softmesh.bgp.route_refresh import RouteRefresh
 from softmesh.errors import OperatorError, PeerError
 
@@ -182,36 +183,36 @@ class Hook:
             answered = self._commands.answered(event.done)
             if answered is not None:
                 self._answered(answered, now)
-            return []
-        if isinstance(event, Malformed):
+        elif isinstance(event, Malformed):
             self._complain(event, now)
-            return []
-        if isinstance(event, Shutdown):
+        elif isinstance(event, Shutdown):
             self._stopping = True
-            return []
-        if event.neighbor is None:
-            return []
-        changes: list[Change] = []
-        known = event.neighbor in self._rib.neighbors
+        elif event.neighbor is not None:
+            return self._about_neighbor(event.neighbor, event, now)
+        return []
+
+    def _about_neighbor(self, neighbor: str, event: NeighborEvent | NeighborListed, now: float) -> list[Change]:
+        known = neighbor in self._rib.neighbors
+        changes = self._rib.apply(event, now)
+        self._refresh.heard(neighbor, now)
         if not isinstance(event, NeighborListed) and event.counter is not None:
-            self._refresh.counted(event.neighbor, event.counter, now)
-        changes += self._rib.apply(event, now)
-        self._refresh.heard(event.neighbor, now)
+            self._refresh.counted(neighbor, event.counter, now)
         if isinstance(event, SessionChanged):
             for family in Family:
-                self._refresh.ended(event.neighbor, family)
-        elif isinstance(event, EndOfRib | RefreshMarked) and event.family is not None:
-            if isinstance(event, RefreshMarked) and event.begins:
-                self._refresh.begun(event.neighbor, event.family, now, sent=True)
-            else:
-                self._refresh.ended(event.neighbor, event.family)
-        elif not known and event.neighbor in self._rib.neighbors and self._is_established(event.neighbor):
+                self._refresh.ended(neighbor, family)
+        elif isinstance(event, RefreshMarked) and event.begins and event.family is not None:
+            self._refresh.begun(neighbor, event.family, now, sent=True)
+        elif isinstance(event, EndOfRib | RefreshMarked):
+            if event.family is not None:
+                self._refresh.ended(neighbor, event.family)
+        elif not known and self._is_established(neighbor):
             # A session older than this process: the request made at the start brings what it announced.
-            changes += self._await_refresh(event.neighbor, now)
+            changes += self._await_refresh(neighbor, now)
         return changes
 
     def _is_established(self, neighbor: str) -> bool:
-        return self._rib.neighbors[neighbor].state == "up"
+        known = self._rib.neighbors.get(neighbor)
+        return known is not None and known.state is SessionState.UP
 
     def _await_refresh(self, neighbor: str, now: float) -> list[Change]:
         changes: list[Change] = []

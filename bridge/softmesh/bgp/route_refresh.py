@@ -76,9 +76,8 @@ class RouteRefresh:
 
     def heard(self, neighbor: str, now: float) -> None:
         """A line from the neighbour: its refreshes are not silent."""
-        for family in Family:
-            refresh = self._refreshes.get((neighbor, family))
-            if refresh is not None:
+        for (of, _), refresh in self._refreshes.items():
+            if of == neighbor:
                 refresh.heard = now
 
     def ended(self, neighbor: str, family: Family) -> None:
