@@ -272,8 +272,8 @@ def report(results: Sequence[Result]) -> None:
         print(_limits(f"{result.softwires:>9} ours", result.ours))
         print(_limits(f"{'':>9} bare", result.bare))
     print(
-        "\nnear initiates, far is all the peers. bare makes one call after another: the charon that answers is the limit,"
-        "\nand with the last initiate answered nearly all are up. Ours waits for the same answers, on top for UPDATEs,"
+        "\nnear initiates, far is all peers. bare makes one call after another: the charon that answers is its limit;"
+        "\nwith the last initiate answered nearly all are up. Ours waits for the same answers, on top for UPDATEs,"
         "\nfor its own passes (fold, look, plan) and for processors shared with both charons."
     )
 

@@ -33,7 +33,7 @@ def selectors(afbr: Afbr) -> set[tuple[str, str]]:
 
 
 def hook_pid(afbr: Afbr) -> int:
-    """The hook's process, found below the router's own ExaBGP."""
+    """The process id of the router's hook; 0 while none runs."""
     socket = str(afbr.home / "run" / "hook.sock")
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -43,7 +43,7 @@ def hook_pid(afbr: Afbr) -> int:
                 continue
             if b"hook" in words and socket.encode() in words:
                 return int(entry.name)
-    raise AssertionError(f"no hook runs for {socket}")
+    return 0
 
 
 @pytest.mark.parametrize("direction", Direction, ids=lambda direction: direction.value)
@@ -122,10 +122,10 @@ def test_kill_of_the_hook_changes_no_spi_and_loses_no_route(pair: Mesh) -> None:
     converge(pair)
     before = spis(pair)
     afbr = pair.afbrs[1]
-    pid = hook_pid(afbr)
+    pid = eventually(lambda: hook_pid(afbr), within=5, what="the hook runs")
     subprocess.run(["kill", "-KILL", str(pid)], check=True)
     eventually(
-        lambda: afbr.status()["hook"]["connected"] and hook_pid(afbr) != pid,
+        lambda: afbr.status()["hook"]["connected"] and hook_pid(afbr) not in {0, pid},
         within=20,
         what="a new hook serves",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -108,8 +109,8 @@ def test_refused_with_the_rule(pair: Mesh, liar: Impostor, claims: object, rule:
     assert callable(claims)
     liar.announce(claims(own_key()))
     victim = pair.afbrs[2]
-    row = eventually(
-        lambda: next((w for w in victim.status()["softwires"] if w.get("rule") == rule), None),
+    row: dict[str, Any] = eventually(
+        lambda: next((w for w in victim.status()["softwires"] if w.get("rule") == rule), {}),
         within=30, what=f"it is refused by rule {rule}",
     )  # fmt: skip
     assert row["state"] == "refused"

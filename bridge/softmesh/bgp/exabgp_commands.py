@@ -69,6 +69,11 @@ class ExaBgpCommands:
         return not (self._questions or self._given or self._differing)
 
     @property
+    def wanted_known(self) -> bool:
+        """Whether anybody has said what should be announced."""
+        return self._wanted is not None
+
+    @property
     def unanswered(self) -> int:
         """How many commands ExaBGP has not answered yet."""
         return len(self._given)

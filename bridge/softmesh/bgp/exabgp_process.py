@@ -104,6 +104,8 @@ def _neighbor(settings: ExaBgpSettings, router_id: str, local: str, neighbor: Ex
         f"hold-time {settings.hold_time};",
         # The Adj-RIB-In is the hook's; ExaBGP's own copy takes 3 KB a route and is never asked.
         "adj-rib-in false;",
+        # The hook says when all is announced: see softmesh.bgp.end_of_rib.
+        "manual-eor true;",
     ]
     if neighbor.password is not None:
         lines.append(f"md5-password {_password(str(address), neighbor.password)};")

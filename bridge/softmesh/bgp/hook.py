@@ -26,6 +26,7 @@ import msgspec
 
 from softmesh.bgp.adj_rib_in import AdjRibIn, Change, NeighborChanged, RouteChanged
 from softmesh.bgp.announcement import Announcement
+from softmesh.bgp.end_of_rib import EndOfRibDebt
 from softmesh.bgp.exabgp_commands import Answered, ExaBgpCommands
 from softmesh.bgp.exabgp_json import (
     MAX_LINE,
@@ -37,6 +38,7 @@ from softmesh.bgp.exabgp_json import (
     RefreshMarked,
     SessionChanged,
     Shutdown,
+    UpdateReceived,
     excerpt,
     parse_line,
 )
@@ -100,6 +102,7 @@ class Hook:
         self._instance = secrets.token_hex(8)
         self._rib = AdjRibIn()
         self._refresh = RouteRefresh()
+        self._debt = EndOfRibDebt()
         self._lines = LineBuffer(MAX_LINE)
         self._readers: dict[int, _Reader] = {}
         self._output: deque[bytes] = deque()
@@ -197,7 +200,10 @@ class Hook:
         self._refresh.heard(neighbor, now)
         if not isinstance(event, NeighborListed) and event.counter is not None:
             self._refresh.counted(neighbor, event.counter, now)
+        for family in _families(event):
+            self._debt.family_used(neighbor, family)
         if isinstance(event, SessionChanged):
+            self._debt.session_changed(neighbor)
             for family in Family:
                 self._refresh.ended(neighbor, family)
         elif isinstance(event, RefreshMarked) and event.begins and event.family is not None:
@@ -248,6 +254,9 @@ class Hook:
         self._tell(CommandFailed(command[:1000], reason, self._monotonic()))
 
     def _command(self, now: float) -> None:
+        if self._commands.settled and self._commands.wanted_known:
+            for payment in self._debt.pay():
+                self._commands.ask(payment)
         while (command := self._commands.following(now)) is not None:
             self._output.append(command.encode("ascii") + b"\n")
         if self._commands.settled:
@@ -582,6 +591,13 @@ class _Memory:
         except OSError as error:
             log(f"{self._path}: cannot be written, so a later hook may not withdraw: {error.strerror}")
         self._written = announcements
+
+
+def _families(event: NeighborEvent | NeighborListed) -> set[Family]:
+    """The families a neighbour has used in what it sent."""
+    if isinstance(event, UpdateReceived):
+        return {key.family for key, _ in event.announced} | {key.family for key in event.withdrawn}
+    return {event.family} if isinstance(event, EndOfRib) and event.family is not None else set()
 
 
 def _refresh_command(neighbor: str | None, family: Family) -> str:

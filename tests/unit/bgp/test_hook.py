@@ -53,7 +53,7 @@ class ExaBgp:
             log=self.logged.append,
             **options,  # type: ignore[arg-type]
         )
-        self.thread = threading.Thread(target=self._run)
+        self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def _run(self) -> None:
@@ -296,6 +296,20 @@ async def test_announcements_follow_the_bridge(exabgp: ExaBgp) -> None:
         assert await exabgp.commanded() == withdraw_command(one)
         exabgp.write(b"done")
     assert exabgp.no_command()
+
+
+async def test_end_of_rib_is_said_when_all_is_announced_and_not_before(exabgp: ExaBgp) -> None:
+    one = Announcement("10.1.0.0/16", "10.0.0.1", b"\x01")
+    await asyncio.to_thread(exabgp.answer_start)
+    exabgp.write(state("up", counter=1), end_of_rib("ipv4", counter=2))
+    assert exabgp.no_command(), "the bridge has not said yet what is to be announced"
+    async with Mirrored(exabgp.path, frozenset({one})):
+        assert await exabgp.commanded() == announce_command(one)
+        assert exabgp.no_command(), "ExaBGP has not answered yet"
+        exabgp.write(b"done")
+        assert await exabgp.commanded() == f"neighbor {PEER} announce eor ipv4 unicast"
+        exabgp.write(b"done")
+        assert exabgp.no_command(), "the family the neighbour never used is not mentioned"
 
 
 async def test_announcements_stay_when_the_bridge_goes(exabgp: ExaBgp) -> None:
