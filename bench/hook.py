@@ -143,7 +143,7 @@ def exabgp(home: Path, hook: Sequence[str]) -> Iterator[None]:
         families=(Family.IPV4_UNICAST,),
         graceful_restart=0,
     )
-    managed = ManagedExaBgp(settings, home, on_log=print, log_level="ERROR")
+    managed = ManagedExaBgp(settings, home, on_log=print, on_end=print, log_level="ERROR")
     (home / "exabgp.conf").write_text(render(settings))
     with (home / "exabgp.log").open("wb") as log:
         process = subprocess.Popen(

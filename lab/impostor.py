@@ -5,6 +5,7 @@ It runs a real ExaBGP and a real charon, but not Softmesh, which would not annou
 
 from __future__ import annotations
 
+import base64
 import socket
 import sys
 
@@ -49,7 +50,7 @@ class Impostor:
         configuration.write_text(
             f"neighbor {self.mesh.reflector_address} {{\n"
             f"  router-id 10.255.0.{self.number}; local-address {self.endpoint}; local-as 65000; peer-as 65000;\n"
-            f'  md5-password "{self.mesh.password}";\n'
+            f'  md5-base64 true; md5-password "{base64.b64encode(self.mesh.password.encode()).decode()}";\n'
             f"  capability {{ route-refresh enable; {'nexthop enable; ' if over_v6 else ''}}}\n"
             f"  family {{ ipv4 unicast; ipv6 unicast; }}\n  {nexthop}\n"
             f"  static {{ route {self.prefix} next-hop {next_hop} attribute [ 0x17 0xc0 0x{attribute.hex()} ]; }}\n}}\n"

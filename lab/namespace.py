@@ -149,11 +149,15 @@ class Namespace:
 
     def ping(self, destination: str, *, source: str | None = None, count: int = 1, within: float = 1.0) -> bool:
         """Whether every one of ``count`` echo requests was answered within ``within`` seconds each."""
-        options = ["-n", "-q", "-c", str(count), "-W", f"{within:g}", "-i", "0.05"]
+        return " 0% packet loss" in self.pinged(destination, source=source, count=count, within=within)
+
+    def pinged(self, destination: str, *, source: str | None = None, count: int, within: float = 1.0) -> str:
+        """What ``ping`` prints of ``count`` echo requests."""
+        options = ["-n", "-c", str(count), "-W", f"{within:g}", "-i", "0.05"]
         if source is not None:
             options += ["-I", source]
         done = self.run(program("ping"), *options, destination, check=False, within=count * 2 + within + 5)
-        return done.returncode == 0 and " 0% packet loss" in done.stdout
+        return done.stdout + done.stderr
 
     def close(self) -> None:
         """Stop what was started in here and remove the namespace."""

@@ -175,7 +175,7 @@ async def test_managed_exabgp_is_started_again_and_ends_with_us() -> None:
         hook_command=(sys.executable, "-m", "softmesh", "hook", "--socket", str(directory / "hook.sock")),
     )
     os.environ["PYTHONPATH"] = BRIDGE
-    managed = ManagedExaBgp(settings, directory, on_log=lines.append)
+    managed = ManagedExaBgp(settings, directory, on_log=lines.append, on_end=lines.append)
     task = asyncio.ensure_future(managed.run())
 
     async def until(condition: Callable[[], object], what: str) -> None:

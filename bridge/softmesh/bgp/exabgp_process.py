@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import ipaddress
 import os
@@ -108,7 +109,7 @@ def _neighbor(settings: ExaBgpSettings, router_id: str, local: str, neighbor: Ex
         "manual-eor true;",
     ]
     if neighbor.password is not None:
-        lines.append(f"md5-password {_password(str(address), neighbor.password)};")
+        lines += ["md5-base64 true;", f'md5-password "{_password(str(address), neighbor.password)}";']
     lines += [
         "capability {",
         "    route-refresh enable;",
@@ -157,24 +158,21 @@ def _quoted(where: str, word: str) -> str:
 
 
 def _password(neighbor: str, password: str) -> str:
+    """In base64: ExaBGP's parser mangles brackets, commas and backslashes, and takes no quote."""
     where = f"bgp.neighbors: the password of {neighbor}"
     if not password:
         raise OperatorError(f"{where} is empty; write it into its file, or remove password_file")
-    if not password.isascii() or not password.isprintable() or any(char in password for char in "\"'\\"):
-        raise OperatorError(
-            f"{where} has a quote, a backslash, a line break or another character that ExaBGP cannot take; "
-            "use printable ASCII without them, on both sides"
-        )
-    if len(password) > MAX_PASSWORD:
-        raise OperatorError(f"{where} has {len(password)} octets; TCP-MD5 takes {MAX_PASSWORD}")
-    return f'"{password}"'
+    octets = password.encode()
+    if len(octets) > MAX_PASSWORD:
+        raise OperatorError(f"{where} has {len(octets)} octets; TCP-MD5 takes {MAX_PASSWORD}")
+    return base64.b64encode(octets).decode()
 
 
 class ManagedExaBgp:
     """Runs ExaBGP with a configuration in ``directory``; starts it again when it ends; stops it with us.
 
-    ``on_log`` gets each line ExaBGP prints, without passwords. ``program`` is a path of ExaBGP's command;
-    None takes the ``exabgp`` package of this Python.
+    ``on_log`` gets each line ExaBGP prints, without passwords; ``on_end`` what there is to say when it has ended.
+    ``program`` is a path of ExaBGP's command; None takes the ``exabgp`` package of this Python.
     """
 
     def __init__(
@@ -183,13 +181,17 @@ class ManagedExaBgp:
         directory: Path,
         *,
         on_log: Callable[[str], None],
+        on_end: Callable[[str], None],
         program: str | None = None,
         log_level: str = "INFO",
     ) -> None:
         self._configuration = render(settings)
-        self._secrets = [neighbor.password for neighbor in settings.neighbors if neighbor.password]
+        passwords = [neighbor.password for neighbor in settings.neighbors if neighbor.password]
+        self._secrets = [*passwords, *(base64.b64encode(password.encode()).decode() for password in passwords)]
         self._path = directory / "exabgp.conf"
         self._on_log = on_log
+        self._on_end = on_end
+        self._last_line = ""
         self._program = program
         self._log_level = log_level
         self.pid: int | None = None
@@ -207,7 +209,7 @@ class ManagedExaBgp:
             status = await self._run_once()
             if time.monotonic() - started >= _HEALTHY:
                 pause = _FIRST_PAUSE
-            self._on_log(f"ExaBGP ended with status {status}; it is started again in {pause:g} s")
+            self._on_end(f"ended with status {status}, last said: {self._last_line}; started again in {pause:g} s")
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -219,7 +221,7 @@ class ManagedExaBgp:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 env=self.environment(os.environ),
-                # An interrupt from the terminal is for us: what we announce is withdrawn before ExaBGP ends.
+                # An interrupt from the terminal is for us alone; ExaBGP is ended when we are done.
                 start_new_session=True,
             )
         except OSError as error:
@@ -289,6 +291,7 @@ class ManagedExaBgp:
                 for secret in self._secrets:
                     text = text.replace(secret, "********")
                 if text:
+                    self._last_line = text
                     self._on_log(text)
 
 

@@ -317,7 +317,7 @@ class Charon(Section, frozen=True, kw_only=True):
         tuple[Proposal, ...],
         Meta(min_length=1, description="ESP proposals in strongSwan's notation, best first."),
     ] = ("aes256gcm16-x25519",)
-    max_half_open: Annotated[int, Meta(ge=1, le=10000, description="IKE_SAs that may be in the making at once.")] = 32
+    max_half_open: Annotated[int, Meta(ge=1, le=10000, description="IKE_SAs that may be in the making at once.")] = 256
     retry_initial: Annotated[
         float,
         Meta(gt=0, le=3600, description="Seconds before the first new attempt at a peer; doubles each time."),

@@ -41,6 +41,7 @@ def managed_exabgp(config: Config) -> ManagedExaBgp:
     return ManagedExaBgp(
         settings,
         config.sockets.directory,
-        on_log=lambda line: log.info("exabgp", line=line),
+        on_log=lambda line: log.debug("exabgp", line=line),
+        on_end=lambda what: log.warning("exabgp", problem=what),
         program=None if bgp.exabgp is None else str(bgp.exabgp),
     )

@@ -98,8 +98,10 @@ def plan(
     return Plan(tuple(actions), remembered, min(wakes, default=None), installed)
 
 
-def _turn(progress: Progress | None, wire: SoftwireId) -> tuple[float, str]:
-    return (0.0 if progress is None else progress.next_attempt, str(wire))
+def _turn(progress: Progress | None, wire: SoftwireId) -> tuple[float, int, int, int]:
+    """Order of softwires; what follows the time only makes it the same on every pass."""
+    due = 0.0 if progress is None else progress.next_attempt
+    return due, int(wire.remote), wire.type, -1 if wire.color is None else wire.color
 
 
 def _loads(wanted: Mapping[str, Connection], observed: Observed) -> Iterable[Action]:

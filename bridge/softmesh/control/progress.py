@@ -53,7 +53,7 @@ class Pace:
     retry_max: float = 60.0
     takeover: float = 5.0
     """How long the end that is not elected waits before it initiates all the same."""
-    max_half_open: int = 32
+    max_half_open: int = 256
     """IKE_SAs being set up at once, over all peers."""
     surplus_grace: float = 3.0
     """How long surplus SAs are left alone: a rekeying has two for a moment."""
