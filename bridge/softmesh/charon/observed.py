@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from softmesh.charon.actions import Action, LoadConnection, UnloadConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +63,17 @@ class Observed:
     ike_sas: tuple[IkeSa, ...]
     key_ids: frozenset[str]
     """Private keys charon holds, by VICI's own identifier: SHA-1 over the subjectPublicKey's bits, in hex."""
+
+    def after(self, actions: Iterable[Action]) -> Observed:
+        """What a look would find once these actions have been applied, as far as that is certain: what is loaded.
+
+        SAs take their time, so they are as they were.
+        """
+        connections = dict(self.connections)
+        for action in actions:
+            if isinstance(action, LoadConnection):
+                children = frozenset(child.name for child in action.connection.children)
+                connections[action.connection.name] = children
+            elif isinstance(action, UnloadConnection):
+                connections.pop(action.name, None)
+        return replace(self, connections=connections)

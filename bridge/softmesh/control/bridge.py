@@ -38,6 +38,8 @@ from softmesh.mesh.trust import AnnouncedKeys, DirectoryKeys, KeySource
 _EVENTS = ("ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey", ALERT)
 _AUDIT = 10.0
 """Seconds after which charon is looked at even if nothing happened: others may change it without an event."""
+_GLANCE = 0.05
+"""Seconds for which a look at charon serves although something has changed since."""
 _KEY_SCAN = 1.0
 """Seconds between looks at the key directories."""
 _FRESH_LOOK = 1.0
@@ -61,6 +63,7 @@ class Bridge:
         """Of charon's state, as far as we know of any: events and our own actions."""
         self._observed: Observed | None = None
         self._observed_as_of = (0, 0.0)
+        """What ``_changes`` was when we last looked, and when that was."""
         self._desired = Desired()
         self._folded: object = None
         self._keys_changed = 0
@@ -127,9 +130,12 @@ class Bridge:
             async with asyncio.timeout(_FRESH_LOOK):
                 await self._vici.wait_connected()
         while True:
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(max(0.0, wake_at - self._monotonic())):
                     await self._wake.wait()
+            except TimeoutError:
+                # What the planner waits for, an attempt that fails above all, may come about without an event.
+                self._changes += 1
             self._wake.clear()
             started = self._monotonic()
             try:
@@ -142,6 +148,9 @@ class Bridge:
                 self._report("charon", str(error))
             now = self._monotonic()
             wake_at = min(self._plan.wake_at or now + _AUDIT, now + _AUDIT)
+            changes, looked_at = self._observed_as_of
+            if changes != self._changes:
+                wake_at = min(wake_at, looked_at + _GLANCE)
             # Under a storm of events at most half of the time goes into looking and planning; time spent acting is
             # none of that. The first event after a pause is served at once.
             await asyncio.sleep(max(0.0, now - started - 2 * self._acting))
@@ -149,13 +158,14 @@ class Bridge:
     async def _pass(self) -> None:
         self._fold()
         self._acting = 0.0
-        self._plan = self._planned(await self._look())
+        observed = await self._look()
+        self._plan = self._planned(observed)
         decided = self._monotonic()
-        for action in self._plan.actions:
-            await self._apply(action)
+        applied = [action for action in self._plan.actions if await self._apply(action)]
         self._acting = self._monotonic() - decided
         if self._plan.actions:
             self._changes += 1
+            self._observed = observed.after(applied)
         # charon's log tells why an attempt failed, where there are no alerts (before 6.0.3); it is not cheap, so only
         # while somebody has failed.
         failing = any(progress.attempts > 1 for progress in self._plan.progress.values())
@@ -172,16 +182,19 @@ class Bridge:
         self._pending_since = {wire: self._pending_since.get(wire, now) for wire in self._desired.pending}
 
     async def _look(self) -> Observed:
-        """Look at charon unless nothing can have changed since the last look."""
-        known = (self._changes, self._monotonic())
-        if (
-            self._observed is None
-            or self._observed_as_of[0] != self._changes
-            or known[1] > self._observed_as_of[1] + self._pace.poll / 2
-        ):
+        """Look at charon, unless the last look still serves.
+
+        It does while nothing is known to have changed, and for a moment even then: in a burst of UPDATEs a listing
+        for each handful of them would cost more than the softwires themselves.
+        """
+        now = self._monotonic()
+        changes, looked_at = self._observed_as_of
+        serves = now < looked_at + (_AUDIT if changes == self._changes else _GLANCE)
+        if self._observed is None or not serves:
+            # Stamped with what was known before the look: an event that comes meanwhile makes the next pass look anew.
+            self._observed_as_of = (self._changes, now)
+            self._observed = None
             self._observed = await self._driver.observe()
-            # Stamped with what was known before the look: an event that came meanwhile makes the next pass look anew.
-            self._observed_as_of = known
         return self._observed
 
     def _planned(self, observed: Observed) -> Plan:
@@ -200,7 +213,8 @@ class Bridge:
             failures=self._failures,
         )
 
-    async def _apply(self, action: Action) -> None:
+    async def _apply(self, action: Action) -> bool:
+        """Apply one action; False where charon refused it, which is reported."""
         name = _connection_of(action)
         self._log.debug("action", action=action.describe())
         try:
@@ -208,10 +222,11 @@ class Bridge:
         except CommandError as error:
             self._failures[name] = str(error)
             self._report(f"action {name}", f"{action.describe()}: {error}")
-        else:
-            if not isinstance(action, Initiate):
-                self._failures.pop(name, None)
-            self._report(f"action {name}", "")
+            return False
+        if not isinstance(action, Initiate):
+            self._failures.pop(name, None)
+        self._report(f"action {name}", "")
+        return True
 
     def _on_event(self, name: str, message: Section) -> None:
         if (failure := from_event(name, message)) is not None:

@@ -1,0 +1,116 @@
+"""A listening unix socket at a path: for its owner only, never two at once, gone with the process that made it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import socket
+from pathlib import Path
+
+from softmesh.errors import OperatorError
+
+_BACKLOG = 16
+
+
+class SocketBusy(OperatorError):
+    """Another process listens at the path."""
+
+
+class ListeningSocket:
+    """A stream socket at ``path``, mode 0600, in a directory that is made with mode 0700 where it is missing.
+
+    ``busy`` is what an error says where another process listens there, remedy included; ``setting`` is what an
+    operator changes to have another path.
+    """
+
+    def __init__(self, path: Path, *, busy: str, setting: str) -> None:
+        self._path = path
+        self._busy = busy
+        self._setting = setting
+        self._listening: socket.socket | None = None
+        self._made: os.stat_result | None = None
+
+    @property
+    def fileno(self) -> int:
+        """The file descriptor, or -1 while it is not open."""
+        return -1 if self._listening is None else self._listening.fileno()
+
+    def open(self) -> socket.socket:
+        """Listen, without blocking, and return the socket; a file that nobody listens at is replaced.
+
+        Raises SocketBusy while another process listens there, OperatorError where that cannot be.
+        """
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        # No longer than the names sockets have: what is left of a path's 107 octets is not ours to use.
+        being_made = self._path.with_name(f".{secrets.token_hex(3)}")
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._remove_stale()
+            try:
+                _bind_private(listening, being_made)
+                listening.listen(_BACKLOG)
+                self._made = being_made.lstat()
+                # Nobody sees it before it answers, and of two who start at once one fails.
+                self._path.hardlink_to(being_made)
+            finally:
+                being_made.unlink(missing_ok=True)
+        except FileExistsError as error:
+            listening.close()
+            raise SocketBusy(f"{self._path}: {self._busy}") from error
+        except OSError as error:
+            listening.close()
+            reason = error.strerror or str(error)
+            raise OperatorError(f"{self._path}: cannot listen: {reason}; see {self._setting}") from error
+        self._listening = listening
+        return listening
+
+    def accept(self) -> socket.socket | None:
+        """Return the next connection, non-blocking; None where it has gone again."""
+        if self._listening is None:
+            return None
+        try:
+            connection, _ = self._listening.accept()
+        except OSError as error:
+            if error.errno in {errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EMFILE, errno.ENFILE}:
+                return None
+            raise
+        connection.setblocking(False)
+        return connection
+
+    def remove(self) -> None:
+        """Remove the file, unless a successor has replaced it; the socket goes on listening."""
+        if self._made is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(self._path.lstat(), self._made):
+                self._path.unlink()
+        self._made = None
+
+    def close(self) -> None:
+        """Remove the file as ``remove`` does, then stop listening."""
+        # In this order: as long as we answer nobody replaces the file between our look at it and its removal.
+        self.remove()
+        if self._listening is not None:
+            self._listening.close()
+            self._listening = None
+
+    def _remove_stale(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+            code = probe.connect_ex(str(self._path))
+        if code in {0, errno.EAGAIN}:
+            raise FileExistsError(errno.EEXIST, "somebody listens")
+        if code == errno.ECONNREFUSED:
+            self._path.unlink(missing_ok=True)
+        elif code != errno.ENOENT:
+            raise OSError(code, os.strerror(code))
+
+
+def _bind_private(listening: socket.socket, path: Path) -> None:
+    # The mode must be right from the first instant, not from a chmod after.
+    before = os.umask(0o177)
+    try:
+        listening.bind(str(path))
+    finally:
+        os.umask(before)
