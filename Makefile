@@ -48,8 +48,9 @@ fuzz: venv ## Mutate attributes for MINUTES (default 5)
 	$(PY) -m fuzz.decode $(or $(MINUTES),5)
 
 .PHONY: bench
-bench: packages venv ## Benchmarks: decode, hook, converge (root)
+bench: packages venv ## Benchmarks: decode, fold, hook, converge (root)
 	$(PY) -m bench.decode
+	$(PY) -m bench.fold
 	lab/sandbox $(CURDIR)/$(PY) -m bench.hook
 	lab/sandbox $(CURDIR)/$(PY) -m bench.converge
 

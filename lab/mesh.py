@@ -98,7 +98,7 @@ class Afbr:
         self.add_site(0)
         via = plan.host(number, 1)
         self.island.ip("route", "add", "default", "via", via)
-        self.charon = Charon(self.namespace)
+        self.charon = Charon(self.namespace, libipsec=mesh.libipsec)
         self.configuration = self.home / "mesh.yaml"
         self._settings = self._default_settings()
         for section, values in (overrides or {}).items():
@@ -191,9 +191,14 @@ class Afbr:
 class Mesh:
     """A core, a route reflector, and AFBRs 1 to ``size``."""
 
-    def __init__(self, direction: Direction, size: int, *, spare: int = 1) -> None:
-        """Build it; nothing of Softmesh runs yet. ``spare``: sessions the reflector keeps for routers added later."""
+    def __init__(self, direction: Direction, size: int, *, spare: int = 1, libipsec: bool = True) -> None:
+        """Build it; nothing of Softmesh runs yet.
+
+        ``spare``: sessions the reflector keeps for routers added later. ``libipsec``: ESP in user space, for a kernel
+        that has none.
+        """
         self.plan = Plan(direction)
+        self.libipsec = libipsec
         # With all that parsers stumble over; BIRD's own has no escape for a quote.
         self.password = f"{secrets.token_urlsafe(12)}[a,b;c'd]{{e}}#f\\"
         self.core = Namespace("core")

@@ -43,26 +43,16 @@ class ListeningSocket:
         Raises SocketBusy while another process listens there, OperatorError where that cannot be.
         """
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        # No longer than the names sockets have: what is left of a path's 107 octets is not ours to use.
-        being_made = self._path.with_name(f".{secrets.token_hex(3)}")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._remove_stale()
-            try:
-                _bind_private(listening, being_made)
-                listening.listen(_BACKLOG)
-                self._made = being_made.lstat()
-                # Nobody sees it before it answers, and of two who start at once one fails.
-                self._path.hardlink_to(being_made)
-            finally:
-                being_made.unlink(missing_ok=True)
-        except FileExistsError as error:
-            listening.close()
-            raise SocketBusy(f"{self._path}: {self._busy}") from error
+            ours = self._is_free() and self._take(listening)
         except OSError as error:
             listening.close()
             reason = error.strerror or str(error)
             raise OperatorError(f"{self._path}: cannot listen: {reason}; see {self._setting}") from error
+        if not ours:
+            listening.close()
+            raise SocketBusy(f"{self._path}: {self._busy}")
         self._listening = listening
         return listening
 
@@ -96,15 +86,33 @@ class ListeningSocket:
             self._listening.close()
             self._listening = None
 
-    def _remove_stale(self) -> None:
+    def _is_free(self) -> bool:
+        """Whether nobody listens there; a file left by somebody who did is removed. Raises OSError."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
             code = probe.connect_ex(str(self._path))
         if code in {0, errno.EAGAIN}:
-            raise FileExistsError(errno.EEXIST, "somebody listens")
+            return False
         if code == errno.ECONNREFUSED:
             self._path.unlink(missing_ok=True)
         elif code != errno.ENOENT:
             raise OSError(code, os.strerror(code))
+        return True
+
+    def _take(self, listening: socket.socket) -> bool:
+        """Listen, and let the file appear when it answers; False where another was faster. Raises OSError."""
+        # As long as a name ending in ".sock": the configuration allows all of the 107 octets a path may have, unix(7).
+        being_made = self._path.with_suffix(f".{secrets.token_hex(2)}")
+        _bind_private(listening, being_made)
+        try:
+            listening.listen(_BACKLOG)
+            made = being_made.lstat()
+            self._path.hardlink_to(being_made)
+        except FileExistsError:
+            return False
+        finally:
+            being_made.unlink(missing_ok=True)
+        self._made = made
+        return True
 
 
 def _bind_private(listening: socket.socket, path: Path) -> None:

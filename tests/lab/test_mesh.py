@@ -156,6 +156,20 @@ def test_restart_of_charon_brings_the_softwires_back(pair: Mesh) -> None:
     eventually(lambda: pair.afbrs[1].island.ping(pair.plan.host(2, 10)), within=30, what="traffic flows again")
 
 
+def test_hung_charon_is_shown_and_recovers(pair: Mesh) -> None:
+    converge(pair)
+    before = spis(pair)
+    afbr = pair.afbrs[1]
+    afbr.charon.freeze()
+    reason = eventually(
+        lambda: afbr.status()["charon"]["reason"], within=20, what="status says that charon does not answer"
+    )
+    assert "not answer" in reason or "no answer" in reason
+    afbr.charon.thaw()
+    eventually(lambda: not afbr.status()["charon"]["reason"], within=20, what="charon answers again")
+    assert spis(pair) == before
+
+
 def test_lost_reflector_keeps_softwires_and_says_so(pair: Mesh) -> None:
     converge(pair)
     before = spis(pair)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from softmesh.bgp.adj_rib_in import AdjRibIn, NeighborStale
 from softmesh.bgp.exabgp_json import Acknowledgement, Event, Malformed, Shutdown, UpdateReceived, parse_line
-from softmesh.bgp.hook_client import Mirror
 from softmesh.bgp.hook_protocol import VERSION, Hello, LineBuffer, SnapshotComplete
+from softmesh.bgp.mirror import Mirror
 from tests.unit.bgp.exabgp_lines import PEER, UPDATE_50, announce, end_of_rib, refresh, state, withdraw
 
 LINES = [

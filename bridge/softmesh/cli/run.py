@@ -65,7 +65,6 @@ async def _serve(path: Path, config: Config) -> None:
             with contextlib.suppress(asyncio.CancelledError):
                 await running
         finally:
-            config.sockets.control.unlink(missing_ok=True)
             log.info("stopped; softwires stay as they are")
 
 
@@ -82,6 +81,10 @@ def _warn(warnings: tuple[Problem, ...]) -> None:
         log.warning("configuration", problem=str(warning))
 
 
+def _read_at_the_start(config: Config) -> tuple[object, ...]:
+    return config.endpoint, config.bgp, config.sockets, config.charon.vici
+
+
 def _reload(path: Path, bridge: Bridge) -> None:
     log = structlog.get_logger("softmesh.run")
     try:
@@ -92,6 +95,7 @@ def _reload(path: Path, bridge: Bridge) -> None:
     except SoftmeshError as error:
         log.warning("configuration not taken over", problem=str(error))
     else:
+        configure(config.log.level, config.log.format)
         log.info("configuration taken over")
-        if (config.bgp, config.sockets, config.charon.vici) != (before.bgp, before.sockets, before.charon.vici):
-            log.warning("restart needed", problem="bgp, sockets and charon.vici are only read at the start")
+        if _read_at_the_start(config) != _read_at_the_start(before):
+            log.warning("restart needed", problem="endpoint, bgp, sockets and charon.vici are only read at the start")

@@ -29,7 +29,7 @@ from softmesh.control.progress import Progress
 from softmesh.control.settings import announcements_of, pace_of, policy_of
 from softmesh.control.view import View, explain, status
 from softmesh.errors import SoftmeshError
-from softmesh.mesh.desired import Desired, fold
+from softmesh.mesh.desired import Desired, Memory, fold
 from softmesh.mesh.identity import Identity
 from softmesh.mesh.key_directory import KeyDirectory
 from softmesh.mesh.softwire import SoftwireId
@@ -62,14 +62,20 @@ class Bridge:
         self._changes = 0
         """Of charon's state, as far as we know of any: events and our own actions."""
         self._observed: Observed | None = None
+        self._looking_since: float | None = None
+        """Since when charon has been asked for what it holds and has not answered."""
         self._observed_as_of = (0, 0.0)
         """What ``_changes`` was when we last looked, and when that was."""
         self._desired = Desired()
         self._folded: object = None
+        self._trusted: object = None
+        self._memory = Memory()
         self._keys_changed = 0
         self._plan = Plan()
         self._acting = 0.0
         """Seconds the last pass spent on its actions."""
+        self._glance: asyncio.Task[Plan] | None = None
+        """A look on behalf of commands, shared by all that ask meanwhile."""
         self._pending_since: dict[SoftwireId, float] = {}
         self._failures: dict[str, str] = {}
         self._knowledge = Knowledge(monotonic(), config.bgp.stale_time)
@@ -95,6 +101,7 @@ class Bridge:
                 self._sources.append(DirectoryKeys(directory))
             if source.announced:
                 self._sources.append(AnnouncedKeys())
+        self._keys_changed += 1
         self._report_key_problems()
         self._set_announcing(self._announcing)
 
@@ -173,11 +180,14 @@ class Bridge:
         self._log_changes()
 
     def _fold(self) -> None:
-        basis = (self._hook.generation, self._keys_changed, self._policy)
+        trust = (self._keys_changed, self._policy)
+        basis = (self._hook.generation, trust)
         if basis == self._folded:
             return
+        if trust != self._trusted:
+            self._trusted, self._memory = trust, Memory()
         self._folded = basis
-        self._desired = fold(self._hook.routes.values(), self._policy, self._sources)
+        self._desired = fold(self._hook.routes.values(), self._policy, self._sources, self._memory)
         now = self._monotonic()
         self._pending_since = {wire: self._pending_since.get(wire, now) for wire in self._desired.pending}
 
@@ -194,7 +204,11 @@ class Bridge:
             # Stamped with what was known before the look: an event that comes meanwhile makes the next pass look anew.
             self._observed_as_of = (self._changes, now)
             self._observed = None
-            self._observed = await self._driver.observe()
+            self._looking_since = now
+            try:
+                self._observed = await self._driver.observe()
+            finally:
+                self._looking_since = None
         return self._observed
 
     def _planned(self, observed: Observed) -> Plan:
@@ -313,21 +327,32 @@ class Bridge:
         return {"withdrawn": list(map(str, self.config.announce.prefixes))}
 
     async def _fresh(self) -> Plan:
-        """A plan of this moment, applied nowhere; where charon is busy or gone, that of the last pass."""
-        try:
-            async with asyncio.timeout(_FRESH_LOOK):
-                async with self._turn:
-                    self._fold()
-                    self._changes += 1
-                    return self._planned(await self._look())
-        except (TimeoutError, SoftmeshError):
+        """A plan of this moment, applied nowhere; where charon is busy or gone, that of the last pass.
+
+        Whoever asks waits for a moment only, but the look goes on: a command that is abandoned costs the connection.
+        """
+        if self._glance is None or self._glance.done():
+            self._glance = asyncio.create_task(self._planned_anew(), name="glance")
+        done, _ = await asyncio.wait([self._glance], timeout=_FRESH_LOOK)
+        if done:
+            with contextlib.suppress(SoftmeshError):
+                return self._glance.result()
+        self._fold()
+        return Plan(progress=self._plan.progress, installed=self._plan.installed)
+
+    async def _planned_anew(self) -> Plan:
+        async with self._turn:
             self._fold()
-            return Plan(progress=self._plan.progress, installed=self._plan.installed)
+            self._changes += 1
+            return self._planned(await self._look())
 
     def _charon_problem(self) -> str:
-        if self._vici.connected:
-            return ""
-        return str(self._vici.last_error or "not connected yet")
+        if not self._vici.connected:
+            return str(self._vici.last_error or "not connected yet")
+        silent = 0.0 if self._looking_since is None else self._monotonic() - self._looking_since
+        if silent > _FRESH_LOOK:
+            return f"charon has not answered for {silent:.0f} s; what is shown is what it held before"
+        return self._reported.get("charon", "")
 
     def _view(self, planned: Plan) -> View:
         return View(

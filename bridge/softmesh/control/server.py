@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
-from softmesh.errors import OperatorError, SoftmeshError
+from softmesh.errors import SoftmeshError
+from softmesh.listening_socket import ListeningSocket
 
 Answer: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
@@ -23,37 +22,25 @@ class ControlServer:
     """Answers commands on a unix socket; ``answers`` has a function for each."""
 
     def __init__(self, path: Path, answers: Mapping[str, Answer]) -> None:
-        self._path = path
         self._answers = answers
+        self._socket = ListeningSocket(
+            path,
+            busy="another softmesh run listens there; stop it, or set sockets.directory",
+            setting="sockets.directory",
+        )
 
-    async def serve(self) -> asyncio.Server:
-        """Listen; the caller closes the server. Raises OperatorError where another bridge listens already."""
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._path.exists():
-            await self._replace_stale()
-        listener = socket.socket(socket.AF_UNIX)
-        # The mode must be right from the first instant, not from a chmod after.
-        before = os.umask(0o177)
-        try:
-            listener.bind(str(self._path))
-        except OSError as error:
-            raise OperatorError(f"control socket {self._path}: {error.strerror}; see sockets.directory") from error
-        finally:
-            os.umask(before)
-        return await asyncio.start_unix_server(self._converse, sock=listener, limit=_LONGEST_REQUEST)
+    async def serve(self) -> Self:
+        """Listen; leaving ``async with`` ends that. Raises OperatorError where another bridge listens already."""
+        self._server = await asyncio.start_unix_server(self._converse, sock=self._socket.open(), limit=_LONGEST_REQUEST)
+        return self
 
-    async def _replace_stale(self) -> None:
-        try:
-            _, writer = await asyncio.open_unix_connection(self._path)
-        except (ConnectionRefusedError, FileNotFoundError):
-            self._path.unlink(missing_ok=True)
-        except OSError as error:
-            raise OperatorError(f"control socket {self._path}: {error.strerror}; see sockets.directory") from error
-        else:
-            writer.close()
-            raise OperatorError(
-                f"control socket {self._path}: another softmesh run listens there; stop it, or set sockets.directory"
-            )
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._socket.remove()
+        self._server.close()
+        await self._server.wait_closed()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -6,10 +6,11 @@ decision says why.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
+from itertools import islice
 
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Route, RouteKey
@@ -46,6 +47,8 @@ class Decision:
     """Why the route, or each tunnel that was passed over, was refused."""
     best: bool = True
     """False where another route to the same prefix is preferred."""
+    settled: bool = True
+    """Whether it rests on the route itself, the policy and the keys, and on no other route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +75,36 @@ class Desired:
     decisions: Mapping[RouteKey, Decision] = field(default_factory=dict)
 
 
+class Memory:
+    """Decisions of the fold before, for the routes that have not changed: a change of one must not cost a look at all.
+
+    Good for one policy and one state of the keys; the caller begins a new one when either changes.
+    """
+
+    def __init__(self) -> None:
+        self._decisions: dict[RouteKey, Decision] = {}
+
+    def recall(self, route: Route) -> Decision | None:
+        """What was decided on this very route, if that rested on nothing else."""
+        decision = self._decisions.get(route.key)
+        return decision if decision is not None and decision.route is route and decision.settled else None
+
+    def replace(self, decisions: dict[RouteKey, Decision]) -> None:
+        """Remember these decisions and no others."""
+        self._decisions = decisions
+
+
 class RouteTable:
-    """Longest-prefix lookup over routes, for recursion (RFC 9012 §8)."""
+    """Longest-prefix lookup over routes, for recursion (RFC 9012 §8); built when first asked."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes = routes
         self._best: dict[Network, Route] = {}
+        self._lengths: dict[int, list[int]] = {}
+
+    def _build(self) -> None:
         lengths: dict[int, set[int]] = {4: set(), 6: set()}
-        for route in routes:
+        for route in self._routes:
             prefix = network(route.key.prefix)
             held = self._best.get(prefix)
             if held is None or rank(route) < rank(held):
@@ -88,6 +114,8 @@ class RouteTable:
 
     def resolve(self, target: Address) -> Route | None:
         """The best route of the longest prefix that holds an address."""
+        if not self._lengths:
+            self._build()
         for length in self._lengths[target.version]:
             found = self._best.get(ip_network((target, length), strict=False))
             if found is not None:
@@ -95,56 +123,60 @@ class RouteTable:
         return None
 
 
-def fold(routes: Iterable[Route], policy: Policy, sources: Sequence[KeySource]) -> Desired:
+def fold(
+    routes: Collection[Route], policy: Policy, sources: Sequence[KeySource], memory: Memory | None = None
+) -> Desired:
     """Derive the softwires that ought to exist.
 
     ``routes`` is the whole Adj-RIB-In, ``sources`` where keys are looked for, in order.
     """
-    sourced: list[Route] = []
-    decisions: dict[RouteKey, Decision] = {}
-    for route in routes:
-        refusal = admit_source(route, policy)
-        if refusal is None:
-            sourced.append(route)
-        else:
-            decisions[route.key] = Decision(route, None, refusals=(refusal,))
-    resolve = RouteTable(sourced).resolve
+    memory = memory or Memory()
+    resolve = RouteTable(route for route in routes if admit_source(route, policy) is None).resolve
+    decided = {route.key: memory.recall(route) or _decide(route, policy, resolve, sources) for route in routes}
+    memory.replace(decided)
     by_prefix: dict[Network, list[Decision]] = defaultdict(list)
-    for route in sourced:
-        prefix = network(route.key.prefix)
-        decision = _decide(route, prefix, policy, resolve, sources)
-        decisions[route.key] = decision
+    for decision in decided.values():
         if decision.offer is not None:
-            by_prefix[prefix].append(decision)
+            by_prefix[network(decision.route.key.prefix)].append(decision)
+    decisions = dict(decided)
     chosen: dict[SoftwireId, list[Decision]] = defaultdict(list)
     for contenders in by_prefix.values():
-        # A route none of whose tunnels is feasible is not resolvable (RFC 9012 §7.1) and never got here; one whose
-        # key is missing could carry nothing, so any other is preferred.
-        best = min(contenders, key=lambda decision: (not decision.keys, rank(decision.route)))
-        for decision in contenders:
-            if decision is not best:
-                why = Refusal(Rule.NOT_BEST, f"the route from {_origin(best.route)} is preferred (RFC 4271 §9.1.2)")
-                decisions[decision.route.key] = Decision(
-                    decision.route, decision.offer, decision.keys, (*decision.refusals, why), best=False
-                )
+        best = contenders[0] if len(contenders) == 1 else _best(contenders, decisions)
         if best.offer is not None:
             chosen[_identity(best.offer, policy)].append(best)
     return _assemble(chosen, decisions, policy)
 
 
-def _decide(route: Route, prefix: Network, policy: Policy, resolve: Resolve, sources: Sequence[KeySource]) -> Decision:
-    refusal = admit_prefix(prefix, policy)
+def _best(contenders: Sequence[Decision], decisions: dict[RouteKey, Decision]) -> Decision:
+    """The preferred of several routes to one prefix; the others are noted as such in ``decisions``.
+
+    A route none of whose tunnels is feasible is not resolvable (RFC 9012 §7.1) and is none of them; one whose key is
+    missing could carry nothing, so any other is preferred.
+    """
+    best = min(contenders, key=lambda decision: (not decision.keys, rank(decision.route)))
+    why = Refusal(Rule.NOT_BEST, f"the route from {_origin(best.route)} is preferred (RFC 4271 §9.1.2)")
+    for decision in contenders:
+        if decision is not best:
+            key = decision.route.key
+            decisions[key] = replace(decision, refusals=(*decision.refusals, why), best=False)
+    return best
+
+
+def _decide(route: Route, policy: Policy, resolve: Resolve, sources: Sequence[KeySource]) -> Decision:
+    prefix = network(route.key.prefix)
+    refusal = admit_source(route, policy) or admit_prefix(prefix, policy)
     if refusal is not None:
         return Decision(route, None, refusals=(refusal,))
     selection = select(route, prefix, policy, resolve)
+    settled = not selection.recursive
     pending: Decision | None = None
     for offer in selection.offers:
         keys = trusted_keys(offer, sources)
-        decision = Decision(route, offer, keys, selection.refusals)
+        decision = Decision(route, offer, keys, selection.refusals, settled=settled)
         if keys:
             return decision
         pending = pending or decision
-    return pending or Decision(route, None, refusals=selection.refusals)
+    return pending or Decision(route, None, refusals=selection.refusals, settled=settled)
 
 
 def _assemble(
@@ -160,21 +192,20 @@ def _assemble(
         bearers = sorted(chosen[wire], key=lambda decision: decision.route.key.prefix)
         carried[wire] = tuple(decision.route.key for decision in bearers)
         keys = {key.authenticator: key for decision in bearers for key in decision.keys}
-        pairs = sorted(_pairs(wire, [network(d.route.key.prefix) for d in bearers], policy), key=_pair_order)
+        pairs, wanted = _pairs(wire, [network(d.route.key.prefix) for d in bearers], policy)
         refusal = _unbuildable(wire, keys, pairs, bearers, policy, len(softwires))
         if refusal is not None:
             pending[wire] = Pending(wire, refusal, carried[wire])
             continue
-        if len(pairs) > policy.max_selectors:
+        if wanted > len(pairs):
             dropped[wire] = Refusal(
                 Rule.MAX_SELECTORS,
-                f"{len(pairs)} prefix pairs, of which admission.max_selectors lets {policy.max_selectors} through",
+                f"{wanted} prefix pairs, of which admission.max_selectors lets {policy.max_selectors} through",
             )
-            del pairs[policy.max_selectors :]
         softwires[wire] = Softwire(
             wire,
             Mode.TUNNEL if wire.type == TunnelType.IPSEC_TUNNEL else Mode.TRANSPORT,
-            frozenset(pairs),
+            pairs,
             tuple(keys[digest] for digest in sorted(keys)),
             policy.profile,
         )
@@ -185,7 +216,7 @@ def _assemble(
 def _unbuildable(
     wire: SoftwireId,
     keys: Mapping[bytes, PinnedKey],
-    pairs: Sequence[SelectorPair],
+    pairs: Collection[SelectorPair],
     bearers: Sequence[Decision],
     policy: Policy,
     built: int,
@@ -200,29 +231,29 @@ def _unbuildable(
     return None
 
 
-def _pairs(wire: SoftwireId, remotes: Sequence[Network], policy: Policy) -> set[SelectorPair]:
-    """What a softwire carries.
+def _pairs(wire: SoftwireId, remotes: Sequence[Network], policy: Policy) -> tuple[frozenset[SelectorPair], int]:
+    """What a softwire carries, cut to what policy allows, and how many pairs there would be.
 
     Tunnel mode: each of our prefixes with each of theirs, one pair a CHILD SA. Transport mode: the protocols of the
     encapsulation between the endpoints (RFC 5565 §13.3, RFC 4023 §8.1).
     """
     if wire.type == TunnelType.IPSEC_TUNNEL:
-        return {
+        ours = Counter(local.version for local in policy.local_prefixes)
+        wanted = sum(ours[remote.version] for remote in remotes)
+        combined = (
             SelectorPair(Selector(local), Selector(remote))
-            for local in policy.local_prefixes
             for remote in remotes
+            for local in policy.local_prefixes
             if local.version == remote.version
-        }
+        )
+        return frozenset(islice(combined, policy.max_selectors)), wanted
     if wire.type == TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT:
         protocols = {_MPLS}
     else:
         protocols = {_IPIP if remote.version == 4 else _IPV6 for remote in remotes}
-    ours, theirs = network(str(wire.local)), network(str(wire.remote))
-    return {SelectorPair(Selector(ours, protocol), Selector(theirs, protocol)) for protocol in protocols}
-
-
-def _pair_order(pair: SelectorPair) -> tuple[str, str]:
-    return str(pair.local), str(pair.remote)
+    near, far = network(str(wire.local)), network(str(wire.remote))
+    pairs = frozenset(SelectorPair(Selector(near, protocol), Selector(far, protocol)) for protocol in protocols)
+    return pairs, len(pairs)
 
 
 def _identity(offer: Offer, policy: Policy) -> SoftwireId:

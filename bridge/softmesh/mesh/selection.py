@@ -53,13 +53,16 @@ class Selection:
 
     offers: tuple[Offer, ...]
     refusals: tuple[Refusal, ...]
+    recursive: bool
+    """Whether other routes had a say (RFC 9012 §8)."""
 
 
 def select(route: Route, prefix: Network, policy: Policy, resolve: Resolve) -> Selection:
     """Find the tunnels feasible for a route's traffic, in the order policy prefers."""
     refusals: list[Refusal] = []
     feasible: list[Offer] = []
-    for offer in _offers(route, policy, resolve, refusals):
+    offers, recursive = _offers(route, resolve, refusals)
+    for offer in offers:
         refusal = _infeasible(offer, policy) or admit_endpoint(offer.endpoint, prefix, policy)
         if refusal is None:
             feasible.append(offer)
@@ -67,11 +70,11 @@ def select(route: Route, prefix: Network, policy: Policy, resolve: Resolve) -> S
             refusals.append(refusal)
     # The order of TLVs means nothing (RFC 9012 §6); ours keeps the choice the same on every pass.
     feasible.sort(key=lambda offer: policy.tunnel_types.index(offer.type))
-    return Selection(tuple(feasible), tuple(refusals))
+    return Selection(tuple(feasible), tuple(refusals), recursive)
 
 
-def _offers(route: Route, policy: Policy, resolve: Resolve, refusals: list[Refusal]) -> list[Offer]:
-    """The offers for a route, recursion through its next hop included; what is not an offer lands in ``refusals``."""
+def _offers(route: Route, resolve: Resolve, refusals: list[Refusal]) -> tuple[list[Offer], bool]:
+    """The offers for a route, and whether recursion was needed; what is not an offer lands in ``refusals``."""
     wanted_colors = colors_from(route.attributes.extended_communities)
     carrier, seen = route, {route.key}
     while True:
@@ -88,11 +91,11 @@ def _offers(route: Route, policy: Policy, resolve: Resolve, refusals: list[Refus
                     f"{carrier.next_hop} has one (RFC 9012 §8)",
                 )
             )
-            return []
+            return [], True
         seen.add(via.key)
         carrier = via
     if carrier is route:
-        return [_offer(tunnel, carrier, tunnel.color, "the route itself") for tunnel in offers]
+        return [_offer(tunnel, carrier, tunnel.color, "the route itself") for tunnel in offers], False
     recursed = []
     for tunnel in offers:
         color = next((color for color in tunnel.colors if color in wanted_colors), None)
@@ -106,7 +109,7 @@ def _offers(route: Route, policy: Policy, resolve: Resolve, refusals: list[Refus
             )
         else:
             recursed.append(_offer(tunnel, carrier, color, f"the route to its next hop, {carrier.key.prefix}"))
-    return recursed
+    return recursed, True
 
 
 def _advertised(carrier: Route, family: Family, refusals: list[Refusal]) -> tuple[bool, list[Tunnel]]:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from softmesh.bgp.adj_rib_in import NeighborChanged, NeighborStale, RouteChanged, RouteWithdrawn
-from softmesh.bgp.hook_client import Mirror
 from softmesh.bgp.hook_protocol import VERSION, FromHook, Hello, SnapshotComplete
+from softmesh.bgp.mirror import Mirror
 from softmesh.bgp.route import Family, Neighbor, PathAttributes, Route, RouteKey, SessionState
 from softmesh.errors import OperatorError
 
