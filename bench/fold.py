@@ -27,8 +27,8 @@ def main() -> int:
     for size in SIZES:
         print(_row(size))
     print(
-        "\nThe first fold is limited by judging each route (parsing its prefix, admission, choosing a tunnel); a later one "
-        "by going over\nall of them once to find the one that changed, and by sorting what each softwire carries."
+        "\nThe first fold is limited by judging each route (parsing its prefix, admission, choosing a tunnel);\n"
+        "a later one by going over all of them once, and by sorting what each softwire carries."
     )
     return 0
 

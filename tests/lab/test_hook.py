@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
 import socket
@@ -196,7 +197,7 @@ async def test_managed_exabgp_is_started_again_and_ends_with_us() -> None:
     assert first is not None
     configuration = directory / "exabgp.conf"
     assert stat.S_IMODE(configuration.stat().st_mode) == 0o600
-    assert PASSWORD in configuration.read_text()
+    assert base64.b64encode(PASSWORD.encode()).decode() in configuration.read_text()
     assert PASSWORD.encode() not in _shown(first)
     os.kill(first, signal.SIGKILL)
     await until(lambda: hook() not in (None, first), "it is started again")

@@ -39,6 +39,7 @@ class Decision:
     """What became of one route."""
 
     route: Route
+    prefix: Network
     offer: Offer | None
     """The tunnel it takes; None where it is refused."""
     keys: tuple[PinnedKey, ...] = ()
@@ -137,7 +138,7 @@ def fold(
     by_prefix: dict[Network, list[Decision]] = defaultdict(list)
     for decision in decided.values():
         if decision.offer is not None:
-            by_prefix[network(decision.route.key.prefix)].append(decision)
+            by_prefix[decision.prefix].append(decision)
     decisions = dict(decided)
     chosen: dict[SoftwireId, list[Decision]] = defaultdict(list)
     for contenders in by_prefix.values():
@@ -166,17 +167,17 @@ def _decide(route: Route, policy: Policy, resolve: Resolve, sources: Sequence[Ke
     prefix = network(route.key.prefix)
     refusal = admit_source(route, policy) or admit_prefix(prefix, policy)
     if refusal is not None:
-        return Decision(route, None, refusals=(refusal,))
+        return Decision(route, prefix, None, refusals=(refusal,))
     selection = select(route, prefix, policy, resolve)
     settled = not selection.recursive
     pending: Decision | None = None
     for offer in selection.offers:
         keys = trusted_keys(offer, sources)
-        decision = Decision(route, offer, keys, selection.refusals, settled=settled)
+        decision = Decision(route, prefix, offer, keys, selection.refusals, settled=settled)
         if keys:
             return decision
         pending = pending or decision
-    return pending or Decision(route, None, refusals=selection.refusals, settled=settled)
+    return pending or Decision(route, prefix, None, refusals=selection.refusals, settled=settled)
 
 
 def _assemble(
@@ -192,7 +193,7 @@ def _assemble(
         bearers = sorted(chosen[wire], key=lambda decision: decision.route.key.prefix)
         carried[wire] = tuple(decision.route.key for decision in bearers)
         keys = {key.authenticator: key for decision in bearers for key in decision.keys}
-        pairs, wanted = _pairs(wire, [network(d.route.key.prefix) for d in bearers], policy)
+        pairs, wanted = _pairs(wire, [decision.prefix for decision in bearers], policy)
         refusal = _unbuildable(wire, keys, pairs, bearers, policy, len(softwires))
         if refusal is not None:
             pending[wire] = Pending(wire, refusal, carried[wire])
