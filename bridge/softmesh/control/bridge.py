@@ -16,12 +16,8 @@ import structlog
 
 from softmesh.bgp.exabgp_process import ManagedExaBgp
 from softmesh.bgp.hook_client import HookClient
-from softmesh.charon.actions import Action, Initiate, LoadConnection, UnloadConnection
-from softmesh.charon.driver import Driver
-from softmesh.charon.failure import ALERT, LOG, from_event
 from softmesh.charon.observed import Observed
-from softmesh.charon.packet import Section
-from softmesh.charon.vici import CommandError, Vici
+from softmesh.charon.watch import Watch
 from softmesh.config import Config
 from softmesh.control.knowledge import Knowledge
 from softmesh.control.plan import Plan, plan
@@ -35,15 +31,10 @@ from softmesh.mesh.key_directory import KeyDirectory
 from softmesh.mesh.softwire import SoftwireId
 from softmesh.mesh.trust import AnnouncedKeys, DirectoryKeys, KeySource
 
-_EVENTS = ("ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey", ALERT)
-_AUDIT = 10.0
-"""Seconds after which charon is looked at even if nothing happened: others may change it without an event."""
-_GLANCE = 0.05
-"""Seconds for which a look at charon serves although something has changed since."""
 _KEY_SCAN = 1.0
 """Seconds between looks at the key directories."""
 _FRESH_LOOK = 1.0
-"""Seconds a command waits for its turn to look at charon before it answers from the last pass."""
+"""Seconds a command waits for a look at charon before it answers from the last pass."""
 
 
 class Bridge:
@@ -57,15 +48,7 @@ class Bridge:
         self._marker = config.sockets.directory / "withdrawn"
         self._announcing = not self._marker.exists()
         self._hook = HookClient(str(config.sockets.hook), on_change=self._wake.set, monotonic=monotonic)
-        self._vici = Vici(config.charon.vici, _EVENTS, self._on_event, self._on_connection)
-        self._driver = Driver(self._vici)
-        self._changes = 0
-        """Of charon's state, as far as we know of any: events and our own actions."""
-        self._observed: Observed | None = None
-        self._looking_since: float | None = None
-        """Since when charon has been asked for what it holds and has not answered."""
-        self._observed_as_of = (0, 0.0)
-        """What ``_changes`` was when we last looked, and when that was."""
+        self._charon = Watch(config.charon.vici, on_change=self._wake.set, monotonic=monotonic)
         self._desired = Desired()
         self._folded: object = None
         self._trusted: object = None
@@ -77,10 +60,10 @@ class Bridge:
         self._glance: asyncio.Task[Plan] | None = None
         """A look on behalf of commands, shared by all that ask meanwhile."""
         self._pending_since: dict[SoftwireId, float] = {}
-        self._failures: dict[str, str] = {}
         self._knowledge = Knowledge(monotonic(), config.bgp.stale_time)
         self._awaited: tuple[str, ...] = ()
         self._reported: dict[str, str] = {}
+        self._logged: Mapping[SoftwireId, Progress] = {}
         self.configure(config, own)
 
     def configure(self, config: Config, own: Identity) -> None:
@@ -123,7 +106,7 @@ class Bridge:
     async def run(self, exabgp: ManagedExaBgp | None = None) -> None:
         """Run until cancelled. Softwires stay as they are when it ends: a restart must not be felt."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._vici.run(), name="vici")
+            tasks.create_task(self._charon.run(), name="charon")
             tasks.create_task(self._hook.run(), name="hook client")
             if exabgp is not None:
                 tasks.create_task(exabgp.run(), name="exabgp")
@@ -135,29 +118,29 @@ class Bridge:
         # Both sockets are being opened just now: that is no problem to report yet.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FRESH_LOOK):
-                await self._vici.wait_connected()
+                await self._charon.wait_connected()
         while True:
             try:
                 async with asyncio.timeout(max(0.0, wake_at - self._monotonic())):
                     await self._wake.wait()
             except TimeoutError:
                 # What the planner waits for, an attempt that fails above all, may come about without an event.
-                self._changes += 1
+                self._charon.suspect()
             self._wake.clear()
             started = self._monotonic()
             try:
                 async with self._turn:
                     await self._pass()
-                self._report("charon", "")
             except SoftmeshError as error:
                 # charon cannot be reached or does not make sense: nothing is known of it, so nothing is done to it.
-                self._changes += 1
                 self._report("charon", str(error))
+                wake_at = self._monotonic() + _FRESH_LOOK
+                continue
+            self._report("charon", "")
             now = self._monotonic()
-            wake_at = min(self._plan.wake_at or now + _AUDIT, now + _AUDIT)
-            changes, looked_at = self._observed_as_of
-            if changes != self._changes:
-                wake_at = min(wake_at, looked_at + _GLANCE)
+            wake_at = max(now, self._charon.look_due)
+            if self._plan.wake_at is not None:
+                wake_at = min(wake_at, self._plan.wake_at)
             # Under a storm of events at most half of the time goes into looking and planning; time spent acting is
             # none of that. The first event after a pause is served at once.
             await asyncio.sleep(max(0.0, now - started - 2 * self._acting))
@@ -165,18 +148,13 @@ class Bridge:
     async def _pass(self) -> None:
         self._fold()
         self._acting = 0.0
-        observed = await self._look()
-        self._plan = self._planned(observed)
+        self._plan = self._planned(await self._charon.look())
         decided = self._monotonic()
-        applied = [action for action in self._plan.actions if await self._apply(action)]
+        refused = await self._charon.apply(self._plan.actions)
         self._acting = self._monotonic() - decided
-        if self._plan.actions:
-            self._changes += 1
-            self._observed = observed.after(applied)
-        # charon's log tells why an attempt failed, where there are no alerts (before 6.0.3); it is not cheap, so only
-        # while somebody has failed.
-        failing = any(progress.attempts > 1 for progress in self._plan.progress.values())
-        await self._vici.listen(LOG, wanted=failing)
+        self._report("refused by charon", "; ".join(f"{action.describe()}: {why}" for action, why in refused))
+        # charon's log tells why an attempt failed, where there are no alerts (before 6.0.3).
+        await self._charon.hear_log(wanted=any(p.attempts > 1 for p in self._plan.progress.values()))
         self._log_changes()
 
     def _fold(self) -> None:
@@ -191,26 +169,6 @@ class Bridge:
         now = self._monotonic()
         self._pending_since = {wire: self._pending_since.get(wire, now) for wire in self._desired.pending}
 
-    async def _look(self) -> Observed:
-        """Look at charon, unless the last look still serves.
-
-        It does while nothing is known to have changed, and for a moment even then: in a burst of UPDATEs a listing
-        for each handful of them would cost more than the softwires themselves.
-        """
-        now = self._monotonic()
-        changes, looked_at = self._observed_as_of
-        serves = now < looked_at + (_AUDIT if changes == self._changes else _GLANCE)
-        if self._observed is None or not serves:
-            # Stamped with what was known before the look: an event that comes meanwhile makes the next pass look anew.
-            self._observed_as_of = (self._changes, now)
-            self._observed = None
-            self._looking_since = now
-            try:
-                self._observed = await self._driver.observe()
-            finally:
-                self._looking_since = None
-        return self._observed
-
     def _planned(self, observed: Observed) -> Plan:
         now = self._monotonic()
         self._awaited = self._knowledge.missing(
@@ -224,37 +182,8 @@ class Bridge:
             own=self._own,
             pace=self._pace,
             may_remove=self._hook.synced and not self._awaited,
-            failures=self._failures,
+            failures=self._charon.failures,
         )
-
-    async def _apply(self, action: Action) -> bool:
-        """Apply one action; False where charon refused it, which is reported."""
-        name = _connection_of(action)
-        self._log.debug("action", action=action.describe())
-        try:
-            await self._driver.apply(action)
-        except CommandError as error:
-            self._failures[name] = str(error)
-            self._report(f"action {name}", f"{action.describe()}: {error}")
-            return False
-        if not isinstance(action, Initiate):
-            self._failures.pop(name, None)
-        self._report(f"action {name}", "")
-        return True
-
-    def _on_event(self, name: str, message: Section) -> None:
-        if (failure := from_event(name, message)) is not None:
-            self._failures[failure.connection] = failure.reason
-        if name == LOG:
-            return
-        self._changes += 1
-        self._wake.set()
-
-    def _on_connection(self, up: bool) -> None:
-        self._changes += 1
-        self._failures.clear()
-        self._log.info("charon connected" if up else "charon lost")
-        self._wake.set()
 
     async def _watch_keys(self) -> None:
         while True:
@@ -280,8 +209,6 @@ class Bridge:
         else:
             del self._reported[subject]
             self._log.info("problem over", subject=subject)
-
-    _logged: Mapping[SoftwireId, Progress] = {}
 
     def _log_changes(self) -> None:
         before, after = self._logged, self._plan.progress
@@ -343,16 +270,11 @@ class Bridge:
     async def _planned_anew(self) -> Plan:
         async with self._turn:
             self._fold()
-            self._changes += 1
-            return self._planned(await self._look())
+            self._charon.suspect()
+            return self._planned(await self._charon.look())
 
     def _charon_problem(self) -> str:
-        if not self._vici.connected:
-            return str(self._vici.last_error or "not connected yet")
-        silent = 0.0 if self._looking_since is None else self._monotonic() - self._looking_since
-        if silent > _FRESH_LOOK:
-            return f"charon has not answered for {silent:.0f} s; what is shown is what it held before"
-        return self._reported.get("charon", "")
+        return self._charon.problem or self._reported.get("charon", "")
 
     def _view(self, planned: Plan) -> View:
         return View(
@@ -374,15 +296,3 @@ class Bridge:
                 *(error.text for error in self._hook.errors),
             ),
         )
-
-
-def _connection_of(action: Action) -> str:
-    match action:
-        case LoadConnection(connection):
-            return connection.name
-        case UnloadConnection(name):
-            return name
-        case Initiate(name, _):
-            return name
-        case _:
-            return action.describe()

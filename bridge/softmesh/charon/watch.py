@@ -1,0 +1,147 @@
+"""charon as the bridge watches it: what it held at the last look, whether that still serves, why attempts failed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from softmesh.charon.actions import Action, Initiate, LoadConnection, UnloadConnection
+from softmesh.charon.driver import Driver
+from softmesh.charon.failure import ALERT, LOG, from_event
+from softmesh.charon.observed import Observed
+from softmesh.charon.packet import Section
+from softmesh.charon.vici import CommandError, Vici
+
+AUDIT = 10.0
+"""Seconds after which charon is looked at even if nothing happened: others may change it without an event."""
+GLANCE = 0.05
+"""Seconds for which a look serves although something has changed since."""
+_SILENCE = 1.0
+"""Seconds without an answer after which charon is called silent."""
+_EVENTS = ("ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey", ALERT)
+
+
+class Watch:
+    """One charon; ``on_change`` is called, from the event loop, when it may hold something else than before."""
+
+    def __init__(
+        self, path: Path, *, on_change: Callable[[], None], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._vici = Vici(path, _EVENTS, self._on_event, self._on_connection)
+        self._driver = Driver(self._vici)
+        self._on_change = on_change
+        self._monotonic = monotonic
+        self._observed: Observed | None = None
+        self._changes = 0
+        """How often charon has changed, as far as we know: events, our own actions, and whatever else is suspected."""
+        self._as_of = (0, 0.0)
+        """What ``_changes`` was when we last looked, and when that was."""
+        self._asked_at: float | None = None
+        """When charon was asked for what it holds; None while no answer is awaited."""
+        self._failures: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Keep connected until cancelled."""
+        await self._vici.run()
+
+    async def wait_connected(self) -> None:
+        """Wait until charon can be asked."""
+        await self._vici.wait_connected()
+
+    @property
+    def connected(self) -> bool:
+        """Whether charon can be asked."""
+        return self._vici.connected
+
+    @property
+    def problem(self) -> str:
+        """Why charon does not answer; empty while it does."""
+        if not self._vici.connected:
+            return str(self._vici.last_error or "not connected yet")
+        silent = 0.0 if self._asked_at is None else self._monotonic() - self._asked_at
+        if silent > _SILENCE:
+            return f"charon has not answered for {silent:.0f} s; what is shown is what it held before"
+        return ""
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        """Why the last attempt of a connection failed, by its name, where charon told."""
+        return self._failures
+
+    @property
+    def look_due(self) -> float:
+        """When the last look will serve no more."""
+        changes, looked_at = self._as_of
+        return looked_at + (AUDIT if changes == self._changes else GLANCE)
+
+    def suspect(self) -> None:
+        """Let no look serve that was made before now: something may have changed without an event."""
+        self._changes += 1
+
+    async def look(self) -> Observed:
+        """What charon holds: by the last look while that serves, else by a new one.
+
+        It serves while nothing is known to have changed, and for a moment even then: in a burst of UPDATEs a listing
+        for each handful of them would cost more than the softwires themselves. Raises as ``Driver.observe``.
+        """
+        now = self._monotonic()
+        if self._observed is None or now >= self.look_due:
+            # Stamped with what was known before it: an event that comes meanwhile makes the next one look anew.
+            self._as_of = (self._changes, now)
+            self._observed = None
+            self._asked_at = now
+            try:
+                self._observed = await self._driver.observe()
+            finally:
+                self._asked_at = None
+        return self._observed
+
+    async def apply(self, actions: Iterable[Action]) -> list[tuple[Action, str]]:
+        """Apply actions in order; returns those charon refused, with its words.
+
+        Raises Unreachable or PeerError where it does not answer; the rest is then left.
+        """
+        applied: list[Action] = []
+        refused: list[tuple[Action, str]] = []
+        for action in actions:
+            self._changes += 1
+            try:
+                await self._driver.apply(action)
+            except CommandError as error:
+                refused.append((action, str(error)))
+                if isinstance(action, LoadConnection | Initiate):
+                    self._failures[_connection(action)] = str(error)
+            else:
+                applied.append(action)
+                if isinstance(action, LoadConnection | UnloadConnection):
+                    self._failures.pop(_connection(action), None)
+        if applied and self._observed is not None:
+            self._observed = self._observed.after(applied)
+        return refused
+
+    async def hear_log(self, *, wanted: bool) -> None:
+        """Have charon's log searched for reasons of failures, which is not cheap, or no more."""
+        await self._vici.listen(LOG, wanted=wanted)
+
+    def _on_event(self, name: str, message: Section) -> None:
+        if (failure := from_event(name, message)) is not None:
+            self._failures[failure.connection] = failure.reason
+        if name != LOG:
+            self._changes += 1
+            self._on_change()
+
+    def _on_connection(self, up: bool) -> None:
+        self._changes += 1
+        self._failures.clear()
+        self._on_change()
+
+
+def _connection(action: LoadConnection | UnloadConnection | Initiate) -> str:
+    match action:
+        case LoadConnection(connection):
+            return connection.name
+        case UnloadConnection(name):
+            return name
+        case Initiate(name, _):
+            return name
