@@ -7,6 +7,7 @@ import errno
 import os
 import secrets
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 from softmesh.errors import OperatorError
@@ -44,7 +45,8 @@ class ListeningSocket:
         """
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _umask(0o077):
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             ours = self._is_free() and self._take(listening)
         except OSError as error:
             listening.close()
@@ -102,7 +104,9 @@ class ListeningSocket:
         """Listen, and let the file appear when it answers; False where another was faster. Raises OSError."""
         # As long as a name ending in ".sock": the configuration allows all of the 107 octets a path may have, unix(7).
         being_made = self._path.with_suffix(f".{secrets.token_hex(2)}")
-        _bind_private(listening, being_made)
+        # The mode must be right from the first instant, not from a chmod after.
+        with _umask(0o177):
+            listening.bind(str(being_made))
         try:
             listening.listen(_BACKLOG)
             made = being_made.lstat()
@@ -115,10 +119,11 @@ class ListeningSocket:
         return True
 
 
-def _bind_private(listening: socket.socket, path: Path) -> None:
-    # The mode must be right from the first instant, not from a chmod after.
-    before = os.umask(0o177)
+@contextlib.contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    """Whatever our parent's is: ExaBGP gives its children one that would make a directory nobody can enter."""
+    before = os.umask(mask)
     try:
-        listening.bind(str(path))
+        yield
     finally:
         os.umask(before)
