@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -123,7 +123,7 @@ def test_kill_of_the_hook_changes_no_spi_and_loses_no_route(pair: Mesh) -> None:
     before = spis(pair)
     afbr = pair.afbrs[1]
     pid = eventually(lambda: hook_pid(afbr), within=5, what="the hook runs")
-    subprocess.run(["kill", "-KILL", str(pid)], check=True)
+    os.kill(pid, signal.SIGKILL)
     eventually(
         lambda: afbr.status()["hook"]["connected"] and hook_pid(afbr) not in {0, pid},
         within=20,
