@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -15,8 +16,10 @@ from softmesh.charon.vici import CommandError, Vici
 
 AUDIT = 10.0
 """Seconds after which charon is looked at even if nothing happened: others may change it without an event."""
-GLANCE = 0.05
-"""Seconds for which a look serves although something has changed since."""
+GLANCE = 0.1
+"""Seconds for which a look serves in spite of changes: shorter than any pause between two attempts."""
+_BURST = 0.5
+"""Seconds for which our own actions, one after the other, can put off a look."""
 _SILENCE = 1.0
 """Seconds without an answer after which charon is called silent."""
 _EVENTS = ("ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey", ALERT)
@@ -33,10 +36,12 @@ class Watch:
         self._on_change = on_change
         self._monotonic = monotonic
         self._observed: Observed | None = None
-        self._changes = 0
-        """How often charon has changed, as far as we know: events, our own actions, and whatever else is suspected."""
-        self._as_of = (0, 0.0)
-        """What ``_changes`` was when we last looked, and when that was."""
+        self._looked_at = 0.0
+        self._acted_since: float | None = None
+        """When we first acted since the last look."""
+        self._serves_until = 0.0
+        self._reminder: asyncio.TimerHandle | None = None
+        """Calls ``on_change`` when a look is due because of events that came while the last one still served."""
         self._asked_at: float | None = None
         """When charon was asked for what it holds; None while no answer is awaited."""
         self._failures: dict[str, str] = {}
@@ -72,23 +77,23 @@ class Watch:
     @property
     def look_due(self) -> float:
         """When the last look will serve no more."""
-        changes, looked_at = self._as_of
-        return looked_at + (AUDIT if changes == self._changes else GLANCE)
+        return self._serves_until
 
     def suspect(self) -> None:
         """Let no look serve that was made before now: something may have changed without an event."""
-        self._changes += 1
+        self._serves_until = 0.0
 
     async def look(self) -> Observed:
         """What charon holds: by the last look while that serves, else by a new one.
 
-        It serves while nothing is known to have changed, and for a moment even then: in a burst of UPDATEs a listing
-        for each handful of them would cost more than the softwires themselves. Raises as ``Driver.observe``.
+        It serves while nothing is known to have changed, for a moment after our own actions, whose certain part is
+        accounted for, and for a moment after itself whatever happens: in a burst of UPDATEs or events a listing for
+        each handful of them would cost more than the softwires themselves. Raises as ``Driver.observe``.
         """
         now = self._monotonic()
-        if self._observed is None or now >= self.look_due:
-            # Stamped with what was known before it: an event that comes meanwhile makes the next one look anew.
-            self._as_of = (self._changes, now)
+        if self._observed is None or now >= self._serves_until:
+            # Before it: an event that comes meanwhile is a change since.
+            self._looked_at, self._serves_until, self._acted_since = now, now + AUDIT, None
             self._observed = None
             self._asked_at = now
             try:
@@ -105,7 +110,9 @@ class Watch:
         applied: list[Action] = []
         refused: list[tuple[Action, str]] = []
         for action in actions:
-            self._changes += 1
+            now = self._monotonic()
+            self._acted_since = now if self._acted_since is None else self._acted_since
+            self._serves_until = min(now + GLANCE, self._acted_since + _BURST)
             try:
                 await self._driver.apply(action)
             except CommandError as error:
@@ -124,15 +131,25 @@ class Watch:
         """Have charon's log searched for reasons of failures, which is not cheap, or no more."""
         await self._vici.listen(LOG, wanted=wanted)
 
+    def _remind(self) -> None:
+        self._reminder = None
+        self._on_change()
+
     def _on_event(self, name: str, message: Section) -> None:
         if (failure := from_event(name, message)) is not None:
             self._failures[failure.connection] = failure.reason
-        if name != LOG:
-            self._changes += 1
+        if name == LOG:
+            return
+        now = self._monotonic()
+        if self._acted_since is None:
+            self._serves_until = min(self._serves_until, self._looked_at + GLANCE)
+        if now >= self._serves_until:
             self._on_change()
+        elif self._reminder is None:
+            self._reminder = asyncio.get_running_loop().call_later(self._serves_until - now, self._remind)
 
     def _on_connection(self, up: bool) -> None:
-        self._changes += 1
+        self.suspect()
         self._failures.clear()
         self._on_change()
 
