@@ -24,6 +24,7 @@ class Capture:
         self._file = LAB / f"{name}.pcap"
         self._process = namespace.start(
             *(program("tcpdump"), "-i", device, "-n", "-U", "-Z", "root", "-B", "16384", "-s", "128"),
+            "--immediate-mode",
             *("-w", str(self._file)),
             log=f"{name}.tcpdump.log",
         )

@@ -39,7 +39,8 @@ class Watch:
         self._looked_at = 0.0
         self._acted_since: float | None = None
         """When we first acted since the last look."""
-        self._serves_until = 0.0
+        self.look_due = 0.0
+        """When the last look will serve no more."""
         self._reminder: asyncio.TimerHandle | None = None
         """Calls ``on_change`` when a look is due because of events that came while the last one still served."""
         self._asked_at: float | None = None
@@ -74,14 +75,9 @@ class Watch:
         """Why the last attempt of a connection failed, by its name, where charon told."""
         return self._failures
 
-    @property
-    def look_due(self) -> float:
-        """When the last look will serve no more."""
-        return self._serves_until
-
     def suspect(self) -> None:
         """Let no look serve that was made before now: something may have changed without an event."""
-        self._serves_until = 0.0
+        self.look_due = 0.0
 
     async def look(self) -> Observed:
         """What charon holds: by the last look while that serves, else by a new one.
@@ -91,9 +87,9 @@ class Watch:
         each handful of them would cost more than the softwires themselves. Raises as ``Driver.observe``.
         """
         now = self._monotonic()
-        if self._observed is None or now >= self._serves_until:
+        if self._observed is None or now >= self.look_due:
             # Before it: an event that comes meanwhile is a change since.
-            self._looked_at, self._serves_until, self._acted_since = now, now + AUDIT, None
+            self._looked_at, self.look_due, self._acted_since = now, now + AUDIT, None
             self._observed = None
             self._asked_at = now
             try:
@@ -112,7 +108,7 @@ class Watch:
         for action in actions:
             now = self._monotonic()
             self._acted_since = now if self._acted_since is None else self._acted_since
-            self._serves_until = min(now + GLANCE, self._acted_since + _BURST)
+            self.look_due = min(now + GLANCE, self._acted_since + _BURST)
             try:
                 await self._driver.apply(action)
             except CommandError as error:
@@ -142,11 +138,11 @@ class Watch:
             return
         now = self._monotonic()
         if self._acted_since is None:
-            self._serves_until = min(self._serves_until, self._looked_at + GLANCE)
-        if now >= self._serves_until:
+            self.look_due = min(self.look_due, self._looked_at + GLANCE)
+        if now >= self.look_due:
             self._on_change()
         elif self._reminder is None:
-            self._reminder = asyncio.get_running_loop().call_later(self._serves_until - now, self._remind)
+            self._reminder = asyncio.get_running_loop().call_later(self.look_due - now, self._remind)
 
     def _on_connection(self, up: bool) -> None:
         self.suspect()

@@ -251,6 +251,6 @@ def _explained_softwire(view: View, decision: Decision) -> dict[str, Any]:
             return {
                 "step": "softwire",
                 "state": row["state"],
-                "text": f"softwire {wire} is {row['state']} since {row['for']:.1f} s{reason}",
+                "text": f"softwire {wire} is {row['state']} for {row['for']:.1f} s{reason}",
             }
     raise AssertionError(f"a best route is carried by a softwire: {decision.route.key}")
