@@ -9,9 +9,6 @@ from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 
-from cryptography.hazmat.primitives.serialization import load_der_public_key
-from cryptography.x509 import SubjectKeyIdentifier
-
 from softmesh.charon.connection import OWNED, Child, Connection
 from softmesh.charon.packet import Request, write_message
 from softmesh.mesh.softwire import PinnedKey, SelectorPair, Softwire
@@ -49,15 +46,6 @@ def identity(authenticator: bytes) -> str:
 def load_key_message(private_key: bytes) -> Request:
     """The load-key message for a private key in PEM or DER."""
     return {"type": "any", "data": private_key}
-
-
-def key_id(spki: bytes) -> str:
-    """What get-keys calls the private key of ``spki`` (DER): SHA-1 over its BIT STRING's contents, in hex.
-
-    Not the authenticator, which is SHA-1 over the whole. Raises ValueError where ``spki`` is no public key.
-    """
-    public_key = load_der_public_key(spki)
-    return SubjectKeyIdentifier.from_public_key(public_key).digest.hex()  # type: ignore[arg-type]
 
 
 def _connection(

@@ -11,7 +11,7 @@ from softmesh.bgp.route import Family
 from softmesh.bgp.special_purpose import special_purpose
 from softmesh.config.problems import KeyPath, Severity
 from softmesh.config.values import TUNNEL_TYPE_NAMES, Config
-from softmesh.mesh.softwire import Address, Network
+from softmesh.mesh.softwire import Address, Network, inside
 
 MAX_SOCKET_PATH = 107
 """Octets of a unix socket's path, unix(7)."""
@@ -198,7 +198,7 @@ def _overlaps(prefixes: tuple[Network, ...]) -> Iterator[Finding]:
     outer: tuple[int, Network] | None = None
     # In this order a network follows directly upon whatever holds it, and all that lie within the same one.
     for index, network in ordered:
-        if outer is None or not _within(network, outer[1]):
+        if outer is None or not inside(network, outer[1]):
             outer = (index, network)
             continue
         clash = "is given twice" if network == outer[1] else f"lies within {outer[1]}, which is announced too"
@@ -360,7 +360,3 @@ def _socket_paths(config: Config) -> Iterator[Finding]:
                 f"the socket's path has {length} octets, {MAX_SOCKET_PATH} are allowed",
                 "use a shorter path",
             )
-
-
-def _within(inner: Network, outer: Network) -> bool:
-    return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]

@@ -14,10 +14,10 @@ from softmesh.bgp.route import Neighbor, RouteKey
 from softmesh.charon.observed import ChildSa
 from softmesh.control.progress import Progress, State
 from softmesh.errors import OperatorError
-from softmesh.mesh.admission import address, network
+from softmesh.mesh.admission import address
 from softmesh.mesh.desired import Decision, Desired
 from softmesh.mesh.refusal import Refusal, Rule
-from softmesh.mesh.softwire import Network, SoftwireId
+from softmesh.mesh.softwire import SoftwireId, inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,21 +183,16 @@ def explain(view: View, target: str) -> dict[str, Any]:
             f"{target!r} is neither a prefix nor an address, such as 10.2.0.0/24 or 2001:db8::2"
         ) from error
     host = wanted.prefixlen == wanted.max_prefixlen
-    matching = [d for key, d in view.desired.decisions.items() if _holds(network(key.prefix), wanted, host=host)]
+    decisions = view.desired.decisions.values()
+    matching = [d for d in decisions if (inside(wanted, d.prefix) if host else wanted == d.prefix)]
     if matching and host:
-        longest = max(network(d.route.key.prefix).prefixlen for d in matching)
-        matching = [d for d in matching if network(d.route.key.prefix).prefixlen == longest]
+        longest = max(d.prefix.prefixlen for d in matching)
+        matching = [d for d in matching if d.prefix.prefixlen == longest]
     if host:
         endpoint = ip_address(target.split("/", maxsplit=1)[0])
-        towards = [d for d in view.desired.decisions.values() if _leads_to(d, str(endpoint)) and d not in matching]
+        towards = [d for d in decisions if _leads_to(d, str(endpoint)) and d not in matching]
         matching = [*towards, *matching]
     return {"target": target, "routes": [_explained(view, decision) for decision in matching]}
-
-
-def _holds(prefix: Network, wanted: Network, *, host: bool) -> bool:
-    if prefix.version != wanted.version:
-        return False
-    return wanted.subnet_of(prefix) if host else prefix == wanted  # type: ignore[arg-type]
 
 
 def _leads_to(decision: Decision, endpoint: str) -> bool:

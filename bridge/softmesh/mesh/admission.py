@@ -11,7 +11,7 @@ from ipaddress import ip_address, ip_network
 from softmesh.bgp.route import Route
 from softmesh.mesh.policy import Policy
 from softmesh.mesh.refusal import Refusal, Rule
-from softmesh.mesh.softwire import Address, Network
+from softmesh.mesh.softwire import Address, Network, inside
 
 
 @lru_cache(maxsize=65536)
@@ -25,11 +25,6 @@ def address(text: str) -> Address:
     """Parse an address; an IPv4-mapped IPv6 one is the IPv4 address it maps (RFC 4798 §2)."""
     parsed = ip_address(text)
     return getattr(parsed, "ipv4_mapped", None) or parsed
-
-
-def within(inner: Network, outers: tuple[Network, ...]) -> bool:
-    """Whether a network lies inside one of others."""
-    return any(outer.version == inner.version and inner.subnet_of(outer) for outer in outers)  # type: ignore[arg-type]
 
 
 def admit_source(route: Route, policy: Policy) -> Refusal | None:
@@ -53,7 +48,7 @@ def admit_source(route: Route, policy: Policy) -> Refusal | None:
 
 def admit_prefix(prefix: Network, policy: Policy) -> Refusal | None:
     """Judge a destination: admitted, not ours, and nothing in it that must stay outside."""
-    if not within(prefix, policy.prefixes):
+    if not any(inside(prefix, admitted) for admitted in policy.prefixes):
         return Refusal(Rule.PREFIX, f"{prefix} is within none of admission.prefixes")
     for ours in policy.local_prefixes:
         if ours.version == prefix.version and ours.overlaps(prefix):

@@ -16,6 +16,11 @@ Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
+def inside(inner: Network, outer: Network) -> bool:
+    """Whether a network lies in another; networks of different families never do."""
+    return inner.version == outer.version and inner.subnet_of(outer)  # type: ignore[arg-type]
+
+
 class Mode(enum.StrEnum):
     """IPsec mode (RFC 4301 §4.1), spelled as VICI spells it."""
 

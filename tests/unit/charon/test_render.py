@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,7 +17,7 @@ from softmesh.charon.actions import (
 )
 from softmesh.charon.connection import OWNED
 from softmesh.charon.packet import MAX_NAME, read_message, write_message
-from softmesh.charon.render import key_id, load_key_message, merge, render
+from softmesh.charon.render import load_key_message, merge, render
 from softmesh.mesh.softwire import Profile, Softwire
 from tests.unit.charon.examples import (
     FIRST,
@@ -148,12 +147,6 @@ def test_names_are_the_same_in_every_process() -> None:
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
     assert printed.split() == [connection.name, *(child.name for child in connection.children)]
-
-
-def test_the_key_is_known_to_charon_by_its_bit_string() -> None:
-    # The last 32 octets of an Ed25519 SubjectPublicKeyInfo are its BIT STRING (RFC 8410 §4).
-    assert key_id(spki(1)) == hashlib.sha1(spki(1)[-32:], usedforsecurity=False).hexdigest()
-    assert key_id(spki(1)) != pinned(1).authenticator.hex()
 
 
 def test_no_key_is_printed() -> None:
