@@ -11,6 +11,8 @@ PYTHON ?= python3
 PYTHON_PACKAGES := python3 python3-venv
 LAB_PACKAGES := iproute2 iputils-ping util-linux tcpdump bird2 openssl \
     charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins
+# A kernel with ESP, AH and the tunnels, as a process.
+VM_PACKAGES := user-mode-linux kmod
 
 .PHONY: help
 help: ## List the targets
@@ -21,7 +23,7 @@ demo: packages venv ## Show the main job on real daemons (root; sets everything 
 	lab/sandbox $(CURDIR)/$(PY) -m lab.demo
 
 .PHONY: test
-test: packages venv lint test-unit test-lab ## Everything CI runs (root; sets everything up)
+test: packages venv lint test-unit test-lab test-vm ## Everything CI runs (root; sets everything up)
 
 .PHONY: test-unit
 test-unit: venv ## Unit and property tests: neither root nor daemons
@@ -30,6 +32,10 @@ test-unit: venv ## Unit and property tests: neither root nor daemons
 .PHONY: test-lab
 test-lab: packages venv .venv-exabgp42/.installed ## Lab tests: real daemons in network namespaces (root)
 	lab/sandbox $(CURDIR)/$(PY) -m pytest -v tests/lab
+
+.PHONY: test-vm
+test-vm: packages venv ## The same on a real kernel's ESP and tunnels, in user-mode-linux (root)
+	lab/guest $(CURDIR)/$(PY) -m pytest -v -p no:cacheprovider tests/vm
 
 .PHONY: lint
 lint: venv ## ruff and mypy
@@ -73,7 +79,7 @@ $(VENV)/.installed: pyproject.toml
 .PHONY: packages
 packages: ## The Debian packages a lab needs (root; nothing is started)
 	@installed=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' 2>/dev/null | awk '$$2 == "installed" { print $$1 }')
-	missing=$$(comm -13 <(sort -u <<< "$$installed") <(printf '%s\n' $(PYTHON_PACKAGES) $(LAB_PACKAGES) | sort))
+	missing=$$(comm -13 <(sort -u <<< "$$installed") <(printf '%s\n' $(PYTHON_PACKAGES) $(LAB_PACKAGES) $(VM_PACKAGES) | sort))
 	[ -n "$$missing" ] || exit 0
 	[ "$$(id -u)" = 0 ] || { echo "missing Debian packages; as root: apt-get install" $$missing >&2; exit 1; }
 	echo "installing Debian packages:" $$missing

@@ -12,8 +12,8 @@ ESP = f"( proto 50 or {_ESP_IN_UDP} )"
 """ESP, bare or in UDP (RFC 3948 §2.2: an IKE message on port 4500 begins with four zero octets)."""
 
 _NEIGHBOR_DISCOVERY = "arp or igmp or ( icmp6 and ip6[40] >= 133 and ip6[40] <= 136 ) or ( ip6[6] = 0 )"
-PLAINTEXT = f"not ( {ESP} or udp port 500 or udp port 4500 or tcp port 179 or {_NEIGHBOR_DISCOVERY} )"
-"""Whatever is neither ESP nor one of the things a core may carry in the clear: IKE, BGP, neighbour discovery
+PLAINTEXT = f"not ( {ESP} or proto 51 or udp port 500 or udp port 4500 or tcp port 179 or {_NEIGHBOR_DISCOVERY} )"
+"""Whatever is neither ESP or AH nor one of the things a core may carry in the clear: IKE, BGP, neighbour discovery
 (and group membership: IGMP, MLD behind a hop-by-hop header)."""
 
 

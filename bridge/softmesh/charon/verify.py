@@ -93,7 +93,9 @@ def _encryption(proposal: str) -> frozenset[str]:
             cipher, mode = match["cipher"].upper(), (match["mode"] or "cbc").upper()
             if mode in {"GCM", "CCM"}:
                 mode += "_" + _ICV_OCTETS.get(match["icv"], match["icv"])
-            found.add(f"{cipher}_{mode}_{match['size'] or '128'}")
+            # GMAC encrypts nothing, and charon says so in its name for it.
+            null = "NULL_" if mode == "GMAC" else ""
+            found.add(f"{null}{cipher}_{mode}_{match['size'] or '128'}")
     return frozenset(found)
 
 

@@ -63,6 +63,7 @@ def test_what_differs_is_named(change: dict[str, object], reason: str) -> None:
         ("camellia256-sha384", "CAMELLIA_CBC_256"),
         ("chacha20poly1305-x25519", "CHACHA20_POLY1305"),
         ("null-sha256", "NULL"),
+        ("aes256gmac-x25519", "NULL_AES_GMAC_256"),
         ("default", "AES_CBC_128"),
     ],
 )
