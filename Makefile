@@ -35,7 +35,7 @@ test-lab: packages venv .venv-exabgp42/.installed ## Lab tests: real daemons in 
 
 .PHONY: test-vm
 test-vm: packages venv ## The same on a real kernel's ESP and tunnels, in user-mode-linux (root)
-	lab/guest $(CURDIR)/$(PY) -m pytest -v -p no:cacheprovider tests/vm
+	lab/guest $(CURDIR)/$(PY) -m pytest -v -p no:cacheprovider -p no:hypothesispytest tests/vm
 
 .PHONY: lint
 lint: venv ## ruff and mypy

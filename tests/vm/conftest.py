@@ -17,7 +17,7 @@ def pytest_sessionstart() -> None:
     if os.environ.get("SOFTMESH_GUEST") != "1":
         pytest.exit(
             "these tests need a kernel of their own: sudo make test-vm, or "
-            "sudo lab/guest PYTHON -m pytest -p no:cacheprovider tests/vm",
+            "sudo lab/guest PYTHON -m pytest -p no:cacheprovider -p no:hypothesispytest tests/vm",
             1,
         )
 
