@@ -16,7 +16,8 @@ INTRODUCTION = """\
 One YAML file, `/etc/softmesh/mesh.yaml` unless told otherwise. `softmesh check FILE` says what is wrong with
 it, with line and remedy; `softmesh run` does the same check before it starts. Whole files are in
 [examples](examples): [minimal](examples/minimal.yaml), [every key](examples/full.yaml),
-[IPv4 over an IPv6 core](examples/four-over-six.yaml), [IPv6 over an IPv4 core](examples/six-over-four.yaml).
+[IPv4 over an IPv6 core](examples/four-over-six.yaml), [IPv6 over an IPv4 core](examples/six-over-four.yaml),
+[types 5 and 6, GRE, L2TPv3 and levels of protection](examples/protect.yaml).
 For editors there is a JSON Schema in the package, `softmesh/config/mesh.schema.json`.
 
 - Paths that do not begin with `/` start from the file's own directory.
@@ -39,9 +40,14 @@ def page() -> str:
     top = definitions["Config"]
     sections = {key: value for key, value in top["properties"].items() if _reference(value, definitions) is not None}
     plain = {key: value for key, value in top["properties"].items() if key not in sections}
+    lists = {key: value for key, value in plain.items() if _reference(value.get("items", {}), definitions) is not None}
     parts = [INTRODUCTION, "## Top level\n", _table(plain, top["required"], definitions)]
-    for key, value in sections.items():
-        parts += _section(key, value["description"], _reference(value, definitions), definitions)
+    for key, value in top["properties"].items():
+        if key in sections:
+            parts += _section(key, value["description"], _reference(value, definitions), definitions)
+        elif key in lists:
+            item = _reference(value["items"], definitions)
+            parts += _section(f"{key}[]", item["description"], item, definitions)
     return "\n".join(parts)
 
 
@@ -101,6 +107,8 @@ def _type(value: dict[str, Any], definitions: dict[str, Any]) -> str:
 def _text_type(value: dict[str, Any]) -> str:
     if value.get("format") == "ipv4":
         return "IPv4 address"
+    if "title" in value:
+        return str(value["title"])
     if "anyOf" in value:
         return "IP address"
     if value.get("minLength") == 1:

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Family
 from softmesh.bgp.special_purpose import special_purpose
-from softmesh.config.problems import KeyPath, Severity
+from softmesh.config.contradictions_dataplane import dataplane_contradictions
+from softmesh.config.contradictions_protection import group_contradictions, protection_contradictions
+from softmesh.config.contradictions_softwires import softwire_contradictions
+from softmesh.config.finding import Finding, error, warning
+from softmesh.config.prefixes import unfit as unfit_prefixes
+from softmesh.config.problems import KeyPath
+from softmesh.config.proposals import unfit as unfit_proposals
 from softmesh.config.values import TUNNEL_TYPE_NAMES, Config
-from softmesh.mesh.softwire import Address, Network, inside
+from softmesh.mesh.softwire import Address
 
 MAX_SOCKET_PATH = 107
 """Octets of a unix socket's path, unix(7)."""
 
 _FAMILY = {4: Family.IPV4_UNICAST, 6: Family.IPV6_UNICAST}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A contradiction, at the key where it is best mended."""
-
-    severity: Severity
-    path: KeyPath
-    message: str
-    remedy: str
-    others: tuple[KeyPath, ...] = ()
-    """Further keys it depends on."""
 
 
 def contradictions(config: Config) -> Iterator[Finding]:
@@ -38,24 +31,14 @@ def contradictions(config: Config) -> Iterator[Finding]:
     yield from _neighbors(config)
     yield from _announce(config)
     yield from _admission(config)
+    yield from group_contradictions(config)
     yield from _trust(config)
+    yield from protection_contradictions(config)
     yield from _select(config)
+    yield from softwire_contradictions(config)
     yield from _charon(config)
+    yield from dataplane_contradictions(config)
     yield from _socket_paths(config)
-
-
-def _error(path: KeyPath, message: str, remedy: str, *others: KeyPath) -> Finding:
-    return Finding(Severity.ERROR, path, message, remedy, others)
-
-
-def _warning(path: KeyPath, message: str, remedy: str, *others: KeyPath) -> Finding:
-    return Finding(Severity.WARNING, path, message, remedy, others)
-
-
-def _special_purpose(network: Network) -> str:
-    """Name the special-purpose block (RFC 6890 §2.2) that a network lies in; an empty string if in none."""
-    first = special_purpose(network.network_address.packed)
-    return first if first == special_purpose(network.broadcast_address.packed) else ""
 
 
 def _no_router(address: Address) -> bool:
@@ -65,43 +48,43 @@ def _no_router(address: Address) -> bool:
 
 def _endpoint(config: Config) -> Iterator[Finding]:
     if purpose := special_purpose(config.endpoint.packed):
-        yield _error(
+        yield error(
             ("endpoint",),
             f"{config.endpoint} is special-purpose ({purpose})",
             "use an address of this router that the core routes to",
         )
     local = config.bgp.local_address
     if local is not None and _no_router(local):
-        yield _error(("bgp", "local_address"), f"{local} is no router's address", "use an address of this router")
+        yield error(("bgp", "local_address"), f"{local} is no router's address", "use an address of this router")
     router_id = config.bgp.router_id
     if router_id is not None and router_id.is_unspecified:
         # RFC 6286 §2.1: any but zero.
-        yield _error(("bgp", "router_id"), "0.0.0.0 is no BGP identifier", "use one that no other router in the AS has")
+        yield error(("bgp", "router_id"), "0.0.0.0 is no BGP identifier", "use one that no other router in the AS has")
 
 
 def _bgp(config: Config) -> Iterator[Finding]:
     bgp = config.bgp
     if bgp.managed and bgp.router_id is None:
-        yield _error(
+        yield error(
             ("bgp", "router_id"),
             "required when bgp.managed is true",
             "add router_id, for instance 10.255.0.1",
             ("bgp", "managed"),
         )
     if not bgp.managed and bgp.exabgp is not None:
-        yield _warning(
+        yield warning(
             ("bgp", "exabgp"),
             "has no effect while bgp.managed is false",
             "set bgp.managed: true or remove it",
             ("bgp", "managed"),
         )
     if len(set(bgp.families)) < len(bgp.families):
-        yield _error(("bgp", "families"), "a family is given twice", "keep one of each")
+        yield error(("bgp", "families"), "a family is given twice", "keep one of each")
     if bgp.asn in (23456, 65535):
         # RFC 6793 §9, RFC 7300 §2.
-        yield _error(("bgp", "asn"), f"AS {bgp.asn} is reserved", "use your own, or a private one from 64512 to 65534")
+        yield error(("bgp", "asn"), f"AS {bgp.asn} is reserved", "use your own, or a private one from 64512 to 65534")
     if bgp.graceful_restart > bgp.stale_time:
-        yield _warning(
+        yield warning(
             ("bgp", "stale_time"),
             f"softwires go after {bgp.stale_time} s, but a restart may take {bgp.graceful_restart} s",
             "set it to bgp.graceful_restart or more",
@@ -115,16 +98,16 @@ def _neighbors(config: Config) -> Iterator[Finding]:
     for index, neighbor in enumerate(config.bgp.neighbors):
         path: KeyPath = ("bgp", "neighbors", index, "address")
         if _no_router(neighbor.address):
-            yield _error(path, f"{neighbor.address} is no router's address", "use the address of the BGP neighbour")
+            yield error(path, f"{neighbor.address} is no router's address", "use the address of the BGP neighbour")
         if neighbor.address in seen:
-            yield _error(
+            yield error(
                 path,
                 f"{neighbor.address} is given twice",
                 "keep one of them",
                 ("bgp", "neighbors", seen[neighbor.address]),
             )
         elif neighbor.address in (config.endpoint, config.local_address):
-            yield _error(
+            yield error(
                 path,
                 f"{neighbor.address} is our own address",
                 "use the address of the BGP neighbour",
@@ -132,7 +115,7 @@ def _neighbors(config: Config) -> Iterator[Finding]:
                 local_key,
             )
         elif neighbor.address.version != config.local_address.version:
-            yield _error(
+            yield error(
                 path,
                 f"an IPv{neighbor.address.version} neighbour cannot be reached from {config.local_address}",
                 f"set bgp.local_address to an IPv{neighbor.address.version} address of this router",
@@ -140,14 +123,14 @@ def _neighbors(config: Config) -> Iterator[Finding]:
             )
         seen.setdefault(neighbor.address, index)
         if config.asn_of(neighbor) != config.bgp.asn:
-            yield _warning(
+            yield warning(
                 ("bgp", "neighbors", index, "asn"),
                 f"AS {neighbor.asn} is not ours ({config.bgp.asn}): eBGP filters tunnels (RFC 9012 §11)",
                 "let them pass there, or peer with a route reflector of our own AS",
                 ("bgp", "asn"),
             )
         if config.bgp.managed and neighbor.password_file is None:
-            yield _warning(
+            yield warning(
                 ("bgp", "neighbors", index),
                 "the session has no password: whoever forges BGP directs our softwires (RFC 5566 §4)",
                 "set password_file here and the same password there",
@@ -158,56 +141,22 @@ def _neighbors(config: Config) -> Iterator[Finding]:
 def _announce(config: Config) -> Iterator[Finding]:
     prefixes = config.announce.prefixes
     if not prefixes:
-        yield _warning(
+        yield warning(
             ("announce", "prefixes"),
             "nothing is announced, so no peer learns of this router",
             "list the networks behind it",
         )
-    outside: list[tuple[str, Address, KeyPath]] = [("our endpoint", config.endpoint, ("endpoint",))]
-    if config.bgp.local_address is not None:
-        outside.append(("our end of the BGP sessions", config.bgp.local_address, ("bgp", "local_address")))
-    for index, neighbor in enumerate(config.bgp.neighbors):
-        outside.append(("the BGP neighbour", neighbor.address, ("bgp", "neighbors", index, "address")))
     for index, prefix in enumerate(prefixes):
         path: KeyPath = ("announce", "prefixes", index)
-        for what, address, key in outside:
-            if address in prefix:
-                yield _error(
-                    path,
-                    f"{prefix} holds {what} {address}, which must stay reachable outside every softwire",
-                    "announce more specific networks without it",
-                    key,
-                )
         if _FAMILY[prefix.version] not in config.bgp.families:
-            yield _error(
+            yield error(
                 path,
                 f"{prefix} cannot be announced: '{_FAMILY[prefix.version]}' is not in bgp.families",
                 "add the family there",
                 ("bgp", "families"),
             )
-        if purpose := _special_purpose(prefix):
-            yield _error(path, f"{prefix} is special-purpose ({purpose})", "remove it")
-    yield from _overlaps(prefixes)
+    yield from unfit_prefixes(config, ("announce", "prefixes"), prefixes, "announce", "announced")
     yield from _announced_tunnels(config)
-
-
-def _overlaps(prefixes: tuple[Network, ...]) -> Iterator[Finding]:
-    ordered = sorted(
-        enumerate(prefixes), key=lambda item: (item[1].version, item[1].network_address, item[1].prefixlen)
-    )
-    outer: tuple[int, Network] | None = None
-    # In this order a network follows directly upon whatever holds it, and all that lie within the same one.
-    for index, network in ordered:
-        if outer is None or not inside(network, outer[1]):
-            outer = (index, network)
-            continue
-        clash = "is given twice" if network == outer[1] else f"lies within {outer[1]}, which is announced too"
-        yield _error(
-            ("announce", "prefixes", index),
-            f"{network} {clash}",
-            "keep one of them",
-            ("announce", "prefixes", outer[0]),
-        )
 
 
 def _announced_tunnels(config: Config) -> Iterator[Finding]:
@@ -215,7 +164,7 @@ def _announced_tunnels(config: Config) -> Iterator[Finding]:
     for index, tunnel in enumerate(tunnels):
         name = TUNNEL_TYPE_NAMES[tunnel.type]
         if tunnel in tunnels[:index]:
-            yield _error(
+            yield error(
                 ("announce", "tunnels", index),
                 f"{name} is given twice with the same colour",
                 "keep one of them",
@@ -225,14 +174,14 @@ def _announced_tunnels(config: Config) -> Iterator[Finding]:
             and config.select.tunnels
             and tunnel.type not in config.select.tunnels
         ):
-            yield _warning(
+            yield warning(
                 ("announce", "tunnels", index),
                 f"{name} is announced but not in select.tunnels, so this end never uses it",
                 "add it there, or do not announce it",
                 ("select", "tunnels"),
             )
     if all(tunnel.type == TunnelType.TRANSMIT_TUNNEL_ENDPOINT for tunnel in tunnels) and config.announce.prefixes:
-        yield _warning(
+        yield warning(
             ("announce", "tunnels"),
             "transmit-only alone tells peers not to send, so the announced prefixes are out of their reach",
             "add ipsec-tunnel-mode, unless that is meant",
@@ -250,16 +199,16 @@ def _admission(config: Config) -> Iterator[Finding]:
         ("neighbors", "every route"),
     ):
         if getattr(admission, name) == ():
-            yield _warning(("admission", name), f"empty: denies {what}", "list what is to be admitted")
+            yield warning(("admission", name), f"empty: denies {what}", "list what is to be admitted")
     if admission.endpoints and not any(network.version == version for network in admission.endpoints):
-        yield _error(
+        yield error(
             ("admission", "endpoints"),
             f"none of them is IPv{version} as our endpoint {config.endpoint} is: denies every peer",
             f"list the IPv{version} networks of the routers' endpoints",
             ("endpoint",),
         )
     elif admission.endpoints and not any(config.endpoint in network for network in admission.endpoints):
-        yield _warning(
+        yield warning(
             ("admission", "endpoints"),
             f"our endpoint {config.endpoint} is in none of them: peers with the same list refuse us",
             "check the networks",
@@ -268,7 +217,7 @@ def _admission(config: Config) -> Iterator[Finding]:
     if admission.prefixes and not any(
         _FAMILY[network.version] in config.bgp.families for network in admission.prefixes
     ):
-        yield _warning(
+        yield warning(
             ("admission", "prefixes"),
             "none of them is of a family in bgp.families: denies every destination",
             "add the family there",
@@ -278,7 +227,7 @@ def _admission(config: Config) -> Iterator[Finding]:
         captured = [config.endpoint, *(neighbor.address for neighbor in config.bgp.neighbors)]
         for address in captured:
             if address in network and network.prefixlen:
-                yield _warning(
+                yield warning(
                     ("admission", "prefixes", index),
                     f"{network} holds {address}, which stays outside: peers' prefixes with it are refused",
                     "admit more specific networks",
@@ -289,7 +238,7 @@ def _admission(config: Config) -> Iterator[Finding]:
     known = {neighbor.address for neighbor in config.bgp.neighbors}
     for index, address in enumerate(admission.neighbors or ()):
         if address not in known:
-            yield _error(
+            yield error(
                 ("admission", "neighbors", index),
                 f"{address} is not in bgp.neighbors, so no route comes from it",
                 "add it there or remove it here",
@@ -299,7 +248,7 @@ def _admission(config: Config) -> Iterator[Finding]:
 
 def _trust(config: Config) -> Iterator[Finding]:
     if not config.trust.keys:
-        yield _warning(
+        yield warning(
             ("trust", "keys"),
             "empty: no peer's key is ever found, so no softwire comes up",
             "add announced: true or a directory",
@@ -307,44 +256,45 @@ def _trust(config: Config) -> Iterator[Finding]:
     for index, source in enumerate(config.trust.keys):
         path: KeyPath = ("trust", "keys", index)
         if (source.directory is not None) == source.announced:
-            yield _error(
+            yield error(
                 path,
                 "must name exactly one source of keys",
                 "write either directory: PATH or announced: true",
             )
         elif source.directory is not None and source.directory == config.identity.private_key.parent:
-            yield _warning(
+            yield warning(
                 (*path, "directory"),
                 "our private key is in the directory of peers' keys",
                 "keep peers' keys in a directory of their own",
                 ("identity", "private_key"),
             )
         if source in config.trust.keys[:index]:
-            yield _warning(path, "is given twice", "keep one of them")
+            yield warning(path, "is given twice", "keep one of them")
 
 
 def _select(config: Config) -> Iterator[Finding]:
     for name in ("tunnels", "colors"):
         chosen = getattr(config.select, name)
         if chosen == ():
-            yield _warning(
+            yield warning(
                 ("select", name),
                 "empty: no tunnel is ever accepted",
                 "list what is to be accepted, or remove the key",
             )
         elif chosen is not None and len(set(chosen)) < len(chosen):
-            yield _error(("select", name), "a value is given twice", "keep one of each")
+            yield error(("select", name), "a value is given twice", "keep one of each")
 
 
 def _charon(config: Config) -> Iterator[Finding]:
     charon = config.charon
     if charon.retry_max < charon.retry_initial:
-        yield _error(
+        yield error(
             ("charon", "retry_max"),
             f"{charon.retry_max:g} s is below charon.retry_initial ({charon.retry_initial:g} s)",
             "set it to charon.retry_initial or more",
             ("charon", "retry_initial"),
         )
+    yield from unfit_proposals(charon)
 
 
 def _socket_paths(config: Config) -> Iterator[Finding]:
@@ -355,7 +305,7 @@ def _socket_paths(config: Config) -> Iterator[Finding]:
     for path, socket in sockets:
         length = len(str(socket).encode())
         if length > MAX_SOCKET_PATH:
-            yield _error(
+            yield error(
                 path,
                 f"the socket's path has {length} octets, {MAX_SOCKET_PATH} are allowed",
                 "use a shorter path",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from softmesh.config.contradictions import Finding
+from softmesh.config.finding import Finding
 from softmesh.config.problems import KeyPath, Severity
 from softmesh.config.values import Config
 from softmesh.file_error import FileError
@@ -77,19 +77,41 @@ def _identity(config: Config) -> Iterator[Finding]:
             "set it to false and give peers our public key by trust.keys directory, or make an Ed25519 key",
             (path,),
         )
+    for index, entry in enumerate(config.softwires):
+        if identity.authenticator in entry.authenticators:
+            at = entry.authenticators.index(identity.authenticator)
+            yield Finding(
+                Severity.ERROR,
+                ("softwires", index, "authenticators", at),
+                f"{identity.authenticator.hex()} is our own",
+                "write what softmesh check prints on the peer",
+                (path,),
+            )
 
 
 def _key_directories(config: Config) -> Iterator[Finding]:
+    directories = []
     for index, source in enumerate(config.trust.keys):
         if source.directory is None:
             continue
         path: KeyPath = ("trust", "keys", index, "directory")
         directory = KeyDirectory(source.directory)
         directory.scan()
+        directories.append(directory)
         for problem in directory.problems:
             severity = Severity.WARNING if directory.usable else Severity.ERROR
             message, _, remedy = problem.rpartition("; ")
             yield Finding(severity, path, message, remedy)
+    for index, entry in enumerate(config.softwires):
+        found = any(directory.find(each) for directory in directories for each in entry.authenticators)
+        if directories and not found:
+            yield Finding(
+                Severity.WARNING,
+                ("softwires", index, "authenticators"),
+                f"no key of {entry.remote} in the directories of trust.keys: the softwire waits for it",
+                "put the peer's public key there",
+                (("trust", "keys"),),
+            )
 
 
 def _exabgp(config: Config) -> Iterator[Finding]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from softmesh.config.contradictions import Finding, contradictions
+from softmesh.config.contradictions import contradictions
 from softmesh.config.credentials import missing_or_unsafe
 from softmesh.config.document import Node, Scalar, place_of, read_document
+from softmesh.config.finding import Finding
 from softmesh.config.problems import ConfigurationError, KeyPath, Place, Problem, Severity, spell
 from softmesh.config.reading import Reader
 from softmesh.config.values import Config
@@ -77,8 +78,10 @@ def _judge(text: str, path: Path, findings: _Findings, *, files: bool) -> Examin
             findings.report(Place(1, 1), (), "nothing in the file", "begin with docs/examples/minimal.yaml")
         return findings.examination(None)
     directory = Path(os.path.abspath(path)).parent  # noqa: PTH100 - resolve() would follow a symbolic link away
-    config = Reader(directory, findings.report).read(document)
+    reader = Reader(directory, findings.report)
+    config = reader.read(document)
     if config is not None:
+        findings.doubt(reader.misspelled)
         findings.add(document, contradictions(config))
         if files:
             findings.add(document, missing_or_unsafe(config))
@@ -117,9 +120,13 @@ class _Findings:
 
     def report(self, place: Place, path: KeyPath, message: str, remedy: str) -> None:
         """Take an error."""
-        # An item left out moves those behind it, so nothing more can be said of its list.
-        self._wrong.add(tuple(takewhile(lambda step: isinstance(step, str), path)))
+        self.doubt([path])
         self.problems.append(Problem(Severity.ERROR, self._file, place, spell(path), message, remedy))
+
+    def doubt(self, paths: Iterable[KeyPath]) -> None:
+        """Let nothing be said that rests on the defaults of these keys."""
+        # An item left out moves those behind it, so nothing more can be said of its list.
+        self._wrong.update(tuple(takewhile(lambda step: isinstance(step, str), path)) for path in paths)
 
     def add(self, document: Node, findings: Iterable[Finding]) -> None:
         """Take findings about a value, unless they rest on a default that stands in for something wrong."""

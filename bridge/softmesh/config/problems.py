@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -32,6 +33,12 @@ def clip(text: str) -> str:
     """Make any text from the file fit for one line of a message."""
     text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+
+
+def near(word: str, choices: Iterable[str]) -> str | None:
+    """Find the one of the choices that a word is a misspelling of."""
+    matches = difflib.get_close_matches(word[:MAX_SHOWN].lower(), list(choices), n=1)
+    return matches[0] if matches else None
 
 
 class Severity(enum.StrEnum):

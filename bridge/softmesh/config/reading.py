@@ -6,7 +6,6 @@ value that is wrong is reported and replaced by its default, so that the rest ca
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ from msgspec import NODEFAULT, inspect
 
 from softmesh.config import values
 from softmesh.config.document import Mapping, Node, Report, Scalar, Sequence
-from softmesh.config.problems import MAX_SHOWN, KeyPath, clip
+from softmesh.config.problems import KeyPath, clip, near
 from softmesh.mesh.softwire import Address, Network
 
 
@@ -35,6 +34,8 @@ class Reader:
     def __init__(self, directory: Path, report: Report) -> None:
         self._directory = directory
         self._report = report
+        self.misspelled: set[KeyPath] = set()
+        """Keys that stand in the file under another name, most likely, and have their default for that reason."""
 
     def read(self, node: Node) -> values.Config | None:
         """Read the whole; None where something required is missing or wrong."""
@@ -65,22 +66,20 @@ class Reader:
         if isinstance(node, Scalar) and node.value is None:
             return self._wrong(node, path, "nothing below this key", f"remove the key, or give it {_any_of(fields)}")
         if not isinstance(node, Mapping):
-            return self._wrong(
-                node, path, f"must be a mapping, not {_shown(node)}", f"give it the keys {_any_of(fields)}"
-            )
-        misspelled = set()
+            return self._wrong(node, path, f"must be a mapping, not {_shown(node)}", _as_mapping(node, fields))
         for key, entry in node.entries.items():
             if key not in fields:
                 absent = [name for name in fields if name not in node.entries] or list(fields)
-                near = _near(key, absent)
-                misspelled.add(near)
-                remedy = f"did you mean {_quoted(near)}?" if near else f"the keys here are {_all_of(fields)}"
+                meant = near(key, absent)
+                if meant:
+                    self.misspelled.add((*path, meant))
+                remedy = f"did you mean {_quoted(meant)}?" if meant else f"the keys here are {_all_of(fields)}"
                 self._report(entry.place, (*path, key), f"unknown key {_quoted(key)}", remedy)
         known: dict[str, Any] = {}
         complete = True
         for name, field in fields.items():
             if name not in node.entries:
-                if field.required and name not in misspelled:
+                if field.required and (*path, name) not in self.misspelled:
                     self._wrong(node, (*path, name), "required, but missing", f"add the key {name}")
                 complete = complete and not field.required
                 continue
@@ -161,6 +160,14 @@ class Reader:
                 return _choice(node, values.ANNOUNCED_TUNNEL_TYPES)
             case values.Form.ACCEPTED_TUNNEL:
                 return _choice(node, values.ACCEPTED_TUNNEL_TYPES)
+            case values.Form.CONFIGURED_TUNNEL:
+                return _choice(node, values.CONFIGURED_TUNNEL_TYPES)
+            case values.Form.AUTHENTICATOR:
+                return _authenticator(node)
+            case values.Form.INTERFACE_NAME:
+                return _interface_name(node)
+            case values.Form.GROUP_NAME:
+                return _group_name(node)
             case values.Form.NETWORK:
                 return network(node.text)
             case values.Form.ADDRESS:
@@ -245,6 +252,43 @@ def network(text: str) -> Network:
     return loose
 
 
+def _authenticator(node: Scalar) -> bytes:
+    digits = node.text.replace(":", "")
+    if re.fullmatch("[0-9a-fA-F]{40}", digits) and re.fullmatch("[^:]+|[^:]{2}(:[^:]{2})+", node.text):
+        return bytes.fromhex(digits)
+    raise _UnfitError(
+        f"must be an authenticator of 40 hex digits, not {_shown(node)}",
+        "write what softmesh check prints on the peer",
+    )
+
+
+def _interface_name(node: Scalar) -> str:
+    if node.value is not None and re.fullmatch(values.INTERFACE_NAME, node.text) and node.text.strip("."):
+        return node.text
+    raise _UnfitError(
+        f"must be the name of an interface, not {_shown(node)}", "write it as ip link shows it, such as eth0"
+    )
+
+
+def _group_name(node: Scalar) -> str:
+    if isinstance(node.value, str) and re.fullmatch(values.GROUP_NAME, node.text):
+        return node.text
+    raise _UnfitError(
+        f"must be a name, not {_shown(node)}",
+        "write at most 64 letters, digits, '.', '_' and '-', beginning with a letter",
+    )
+
+
+def _as_mapping(node: Node, fields: dict[str, inspect.Field]) -> str:
+    """Tell how to write a section that was given as one value: under the key that takes this value, if one does."""
+    if isinstance(node, Scalar):
+        for key, field in fields.items():
+            kind = field.type.type if isinstance(field.type, inspect.Metadata) else field.type
+            if isinstance(kind, inspect.EnumType) and node.value in {member.value for member in kind.cls}:
+                return f"write {{{key}: {node.text}}}"
+    return f"give it the keys {_any_of(fields)}"
+
+
 def _choice(node: Scalar, choices: dict[str, Any]) -> Any:
     if isinstance(node.value, str) and node.value in choices:
         return choices[node.value]
@@ -252,14 +296,8 @@ def _choice(node: Scalar, choices: dict[str, Any]) -> Any:
 
 
 def _suggestion(word: str, choices: Iterable[str]) -> str:
-    near = _near(word, choices)
-    return f"did you mean {_quoted(near)}?" if near else f"use {_any_of(choices)}"
-
-
-def _near(word: str, choices: Iterable[str]) -> str | None:
-    """Find the one of the choices that a word is a misspelling of."""
-    matches = difflib.get_close_matches(word[:MAX_SHOWN].lower(), list(choices), n=1)
-    return matches[0] if matches else None
+    meant = near(word, choices)
+    return f"did you mean {_quoted(meant)}?" if meant else f"use {_any_of(choices)}"
 
 
 def _all_of(choices: Iterable[str]) -> str:

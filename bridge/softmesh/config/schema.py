@@ -26,10 +26,15 @@ SECTIONS: tuple[type[values.Section], ...] = (
     values.AnnouncedTunnel,
     values.IdentityFiles,
     values.Admission,
+    values.PeerGroup,
     values.Trust,
     values.KeySource,
+    values.Protection,
+    values.ProtectionRule,
     values.Select,
+    values.SoftwireEntry,
     values.Charon,
+    values.DataPlane,
     values.Sockets,
     values.Log,
 )
@@ -97,6 +102,29 @@ def _custom(kind: type) -> dict[str, Any]:
             return {"enum": list(values.ANNOUNCED_TUNNEL_TYPES)}
         case values.Form.ACCEPTED_TUNNEL:
             return {"enum": list(values.ACCEPTED_TUNNEL_TYPES)}
+        case values.Form.CONFIGURED_TUNNEL:
+            return {"enum": list(values.CONFIGURED_TUNNEL_TYPES)}
+        case values.Form.AUTHENTICATOR:
+            return {
+                "type": "string",
+                "title": "authenticator",
+                "pattern": "^([0-9a-fA-F]{40}|[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){19})$",
+                "description": "SHA-1 over a SubjectPublicKeyInfo, 40 hex digits.",
+            }
+        case values.Form.INTERFACE_NAME:
+            return {
+                "type": "string",
+                "title": "interface name",
+                "pattern": f"^{values.INTERFACE_NAME}$",
+                "description": "The name of a network interface.",
+            }
+        case values.Form.GROUP_NAME:
+            return {
+                "type": "string",
+                "title": "group name",
+                "pattern": f"^{values.GROUP_NAME}$",
+                "description": "The name of a peer group.",
+            }
 
 
 def _plain(value: object) -> object:

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct, field
 
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Family
+from softmesh.mesh.softwire import Level
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
     AnnouncedTunnelType: TypeAlias = TunnelType
     AcceptedTunnelType: TypeAlias = TunnelType
+    ConfiguredTunnelType: TypeAlias = TunnelType
+    Authenticator: TypeAlias = bytes
+    InterfaceName: TypeAlias = str
+    GroupName: TypeAlias = str
 else:
     # msgspec takes no union of two custom types, so to it these are types of their own.
     class Address:
@@ -38,6 +43,18 @@ else:
     class AcceptedTunnelType:
         """A tunnel type we may send into."""
 
+    class ConfiguredTunnelType:
+        """A tunnel type a softwire may be configured with."""
+
+    class Authenticator:
+        """SHA-1 over a SubjectPublicKeyInfo: 20 octets."""
+
+    class InterfaceName:
+        """The name of a network interface."""
+
+    class GroupName:
+        """The name of a peer group."""
+
 
 ACCEPTED_TUNNEL_TYPES = {
     "ipsec-tunnel-mode": TunnelType.IPSEC_TUNNEL,
@@ -49,7 +66,10 @@ ACCEPTED_TUNNEL_TYPES = {
 ANNOUNCED_TUNNEL_TYPES = ACCEPTED_TUNNEL_TYPES | {"transmit-only": TunnelType.TRANSMIT_TUNNEL_ENDPOINT}
 """The same and RFC 5566 §4.1's type 3, which tells peers not to send to us."""
 
-TUNNEL_TYPE_NAMES = {kind: name for name, kind in ANNOUNCED_TUNNEL_TYPES.items()}
+CONFIGURED_TUNNEL_TYPES = ACCEPTED_TUNNEL_TYPES | {"gre": TunnelType.GRE, "l2tpv3": TunnelType.L2TPV3}
+"""The types that lead to an SA and those that RFC 5619 §4.4.2 protects too, though BGP cannot ask for that."""
+
+TUNNEL_TYPE_NAMES = {kind: name for name, kind in (ANNOUNCED_TUNNEL_TYPES | CONFIGURED_TUNNEL_TYPES).items()}
 """The spelling of each tunnel type in the file."""
 
 
@@ -62,6 +82,10 @@ class Form(enum.Enum):
     PATH = enum.auto()
     ANNOUNCED_TUNNEL = enum.auto()
     ACCEPTED_TUNNEL = enum.auto()
+    CONFIGURED_TUNNEL = enum.auto()
+    AUTHENTICATOR = enum.auto()
+    INTERFACE_NAME = enum.auto()
+    GROUP_NAME = enum.auto()
 
 
 FORMS: dict[object, Form] = {
@@ -71,6 +95,10 @@ FORMS: dict[object, Form] = {
     Path: Form.PATH,
     AnnouncedTunnelType: Form.ANNOUNCED_TUNNEL,
     AcceptedTunnelType: Form.ACCEPTED_TUNNEL,
+    ConfiguredTunnelType: Form.CONFIGURED_TUNNEL,
+    Authenticator: Form.AUTHENTICATOR,
+    InterfaceName: Form.INTERFACE_NAME,
+    GroupName: Form.GROUP_NAME,
 }
 """By the type that msgspec sees."""
 
@@ -81,10 +109,27 @@ class TrustMode(enum.StrEnum):
     PINNED = "pinned"
 
 
-class DataPlane(enum.StrEnum):
-    """How packets get into a softwire."""
+class DataPlaneMode(enum.StrEnum):
+    """How packets get into softwires of type 4."""
 
+    AUTO = "auto"
+    ROUTE = "route"
     POLICY = "policy"
+
+
+class Selectors(enum.StrEnum):
+    """What the traffic selectors of softwires of type 4 are."""
+
+    PREFIXES = "prefixes"
+    ANY = "any"
+
+
+class Guards(enum.StrEnum):
+    """What keeps traffic from leaving in the clear."""
+
+    FULL = "full"
+    ROUTES = "routes"
+    NONE = "none"
 
 
 class LogLevel(enum.StrEnum):
@@ -107,6 +152,19 @@ class LogFormat(enum.StrEnum):
 Asn = Annotated[int, Meta(ge=1, le=4294967294)]
 Color = Annotated[int, Meta(ge=0, le=4294967295)]
 Proposal = Annotated[str, Meta(pattern="^[a-z0-9_]+(-[a-z0-9_]+)*$", max_length=256)]
+Proposals = Annotated[tuple[Proposal, ...], Meta(min_length=1)]
+Mtu = Annotated[int, Meta(ge=1280, le=65535)]
+
+INTERFACE_NAME = "[!-.0-9;-~]{1,15}"
+"""What the kernel's dev_valid_name() takes, but for letters outside ASCII."""
+
+GROUP_NAME = "[A-Za-z][A-Za-z0-9._-]{0,63}"
+
+IKE_PROPOSALS = ("aes256gcm16-prfsha384-x25519",)
+"""What ``charon.ike_proposals: null`` stands for where charon has no ML-KEM."""
+
+IKE_PROPOSALS_WITH_ML_KEM = ("aes256gcm16-prfsha384-x25519-ke1_mlkem768", *IKE_PROPOSALS)
+"""The same where it has (RFC 9370): peers without it take the second."""
 
 
 class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -262,6 +320,22 @@ class Admission(Section, frozen=True, kw_only=True):
     ] = 256
 
 
+class PeerGroup(Section, frozen=True, kw_only=True):
+    """Peers that are spoken of together, told by where their endpoints lie."""
+
+    name: Annotated[
+        GroupName,
+        Meta(description="What the group is called elsewhere: letters, digits, `.`, `_` and `-`, at most 64."),
+    ]
+    endpoints: Annotated[
+        tuple[Network, ...],
+        Meta(
+            min_length=1,
+            description="Networks that the endpoints of its peers lie in, within `admission.endpoints`.",
+        ),
+    ]
+
+
 class KeySource(Section, frozen=True, kw_only=True):
     """A place where peers' public keys are looked for; exactly one key of the two."""
 
@@ -291,6 +365,60 @@ class Trust(Section, frozen=True, kw_only=True):
     ] = (KeySource(announced=True),)
 
 
+class ProtectionRule(Section, frozen=True, kw_only=True):
+    """Which softwires get a level of protection: those that match in everything that is given."""
+
+    level: Annotated[
+        Level,
+        Meta(
+            description="`encrypt`: ESP with `charon.esp_proposals`; `integrity`: ESP that authenticates and does not "
+            "encrypt, with `charon.integrity_proposals`; `ah`: AH with `charon.ah_proposals`."
+        ),
+    ]
+    groups: Annotated[
+        tuple[GroupName, ...] | None,
+        Meta(description="Peer groups, by name: both ends of the softwire lie in them. null: anywhere."),
+    ] = None
+    colors: Annotated[
+        tuple[Color, ...] | None,
+        Meta(description="Colours of the tunnel; one without colour has none of them. null: any, or none."),
+    ] = None
+    tunnels: Annotated[tuple[ConfiguredTunnelType, ...] | None, Meta(description="Tunnel types; null: any.")] = None
+
+
+class Protection(Section, frozen=True, kw_only=True):
+    """How strongly softwires are protected; both ends of one must come to the same level."""
+
+    default: Annotated[Level, Meta(description="Level of the softwires that no rule matches.")] = Level.ENCRYPT
+    rules: Annotated[
+        tuple[ProtectionRule, ...],
+        Meta(description="Levels of particular softwires; the first rule that matches decides."),
+    ] = ()
+
+
+class SoftwireEntry(Section, frozen=True, kw_only=True):
+    """A softwire that is there whatever BGP says. The other end needs one like it."""
+
+    remote: Annotated[Address, Meta(description="The peer's endpoint, of the same family as ours.")]
+    tunnel: Annotated[ConfiguredTunnelType, Meta(description="Tunnel type.")]
+    authenticators: Annotated[
+        tuple[Authenticator, ...],
+        Meta(
+            min_length=1,
+            description="SHA-1 hashes of the keys the peer may authenticate with, 40 hex digits each, with or without "
+            "colons; `softmesh check` prints each router's own. The keys must be in a directory of `trust.keys`.",
+        ),
+    ]
+    prefixes: Annotated[
+        tuple[Network, ...],
+        Meta(
+            description="Networks behind the peer, sent into the softwire. `ipsec-tunnel-mode` must have some, "
+            "`l2tpv3` takes none; without any, others route into it."
+        ),
+    ] = ()
+    color: Annotated[Color | None, Meta(description="Colour, for the rules of `protection`; null for none.")] = None
+
+
 class Select(Section, frozen=True, kw_only=True):
     """Which of the tunnels a peer offers are used."""
 
@@ -310,13 +438,30 @@ class Charon(Section, frozen=True, kw_only=True):
         default_factory=lambda: Path("/run/charon.vici")
     )
     ike_proposals: Annotated[
-        tuple[Proposal, ...],
-        Meta(min_length=1, description="IKE proposals in strongSwan's notation, best first."),
-    ] = ("aes256gcm16-prfsha384-x25519",)
+        Proposals | None,
+        Meta(
+            description="IKE proposals in strongSwan's notation, best first. null stands for "
+            f"`{'`, `'.join(IKE_PROPOSALS_WITH_ML_KEM)}` where this charon has ML-KEM, for the last alone elsewhere."
+        ),
+    ] = None
     esp_proposals: Annotated[
-        tuple[Proposal, ...],
-        Meta(min_length=1, description="ESP proposals in strongSwan's notation, best first."),
+        Proposals,
+        Meta(description="ESP proposals of level `encrypt`, best first; they must encrypt."),
     ] = ("aes256gcm16-x25519",)
+    integrity_proposals: Annotated[
+        Proposals,
+        Meta(
+            description="ESP proposals of level `integrity`, best first; `null` with a hash, or GMAC. Both ends must "
+            "have one in common."
+        ),
+    ] = ("null-sha256-x25519", "aes256gmac-x25519")
+    ah_proposals: Annotated[
+        Proposals,
+        Meta(
+            description="AH proposals of level `ah`, best first; a hash and no cipher. GMAC, as AH, does not work in "
+            "strongSwan."
+        ),
+    ] = ("sha256-x25519",)
     max_half_open: Annotated[int, Meta(ge=1, le=10000, description="IKE_SAs that may be in the making at once.")] = 256
     retry_initial: Annotated[
         float,
@@ -334,6 +479,60 @@ class Charon(Section, frozen=True, kw_only=True):
             description="Seconds the end that is not elected to initiate waits before it initiates after all.",
         ),
     ] = 5.0
+
+
+class DataPlane(Section, frozen=True, kw_only=True):
+    """How packets get into softwires on this machine, and what keeps them from leaving in the clear."""
+
+    mode: Annotated[
+        DataPlaneMode,
+        Meta(
+            description="For softwires of type 4. `route`: an XFRM interface each, or a VTI where the kernel has only "
+            "those (which needs `charon.install_routes = no` in strongswan.conf), and routes into it. `policy`: "
+            "prefixes are the traffic selectors. `auto`: XFRM interfaces where the kernel has them and charon's ESP is "
+            "the kernel's, else `policy`."
+        ),
+    ] = DataPlaneMode.AUTO
+    selectors: Annotated[
+        Selectors,
+        Meta(
+            description="Traffic selectors of softwires of type 4. `prefixes`: each of our prefixes with each of "
+            "theirs. `any`: 0.0.0.0/0 and ::/0, with `mode: route` only, and alike on all routers of the mesh."
+        ),
+    ] = Selectors.PREFIXES
+    interfaces: Annotated[
+        bool,
+        Meta(
+            description="Whether the tunnel interfaces and routes of types 5 and 6 and of configured GRE are made by "
+            "us; false where others make them."
+        ),
+    ] = True
+    guards: Annotated[
+        Guards,
+        Meta(
+            description="`full`: blackhole routes for `admission.prefixes`, and an nftables table that drops what "
+            "crosses the core unprotected and ought not to, and forged inner sources. `routes`: the blackhole routes "
+            "alone. `none`: neither."
+        ),
+    ] = Guards.FULL
+    core_devices: Annotated[
+        tuple[InterfaceName, ...],
+        Meta(description="Interfaces towards the core beside those that lead to the peers, which are found anyhow."),
+    ] = ()
+    core_mtu: Annotated[
+        Mtu | None,
+        Meta(
+            description="Largest packet, in octets, that the core carries to every peer; null: as the kernel has it "
+            "for each."
+        ),
+    ] = None
+    admitted_only: Annotated[
+        bool,
+        Meta(
+            description="Whether IKE, ESP and AH are accepted from the endpoints of wanted softwires only; needs "
+            "`guards: full`."
+        ),
+    ] = False
 
 
 class Sockets(Section, frozen=True, kw_only=True):
@@ -381,21 +580,31 @@ class Config(Section, frozen=True, kw_only=True):
         Admission,
         Meta(description="Who may be a peer and what it may bring. What is not admitted here gets no softwire."),
     ]
+    groups: Annotated[
+        tuple[PeerGroup, ...],
+        Meta(description="Peer groups, for `protection` to speak of; a peer may be in several."),
+    ] = ()
     trust: Annotated[Trust, Meta(description="How a peer's key comes to be trusted.")] = field(default_factory=Trust)
+    protection: Annotated[
+        Protection,
+        Meta(description="How strongly softwires are protected; both ends of one must come to the same level."),
+    ] = field(default_factory=Protection)
     select: Annotated[Select, Meta(description="Which of the tunnels a peer offers are used.")] = field(
         default_factory=Select
     )
+    softwires: Annotated[
+        tuple[SoftwireEntry, ...],
+        Meta(description="Softwires that are there whatever BGP says, beside those that it asks for."),
+    ] = ()
     charon: Annotated[Charon, Meta(description="strongSwan's daemon and what is asked of it.")] = field(
         default_factory=Charon
     )
     dataplane: Annotated[
         DataPlane,
         Meta(
-            description="How packets get into a softwire. `policy`: prefixes are the traffic selectors "
-            "of the SA. "
-            "The only one as yet."
+            description="How packets get into softwires on this machine, and what keeps them from leaving in the clear."
         ),
-    ] = DataPlane.POLICY
+    ] = field(default_factory=DataPlane)
     sockets: Annotated[Sockets, Meta(description="Where the hook and the bridge listen.")] = field(
         default_factory=Sockets
     )

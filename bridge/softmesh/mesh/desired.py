@@ -16,6 +16,9 @@ from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Route, RouteKey
 from softmesh.mesh.admission import address, admit_prefix, admit_source, network
 from softmesh.mesh.best_path import rank
+from softmesh.mesh.capture import Core
+from softmesh.mesh.configured import ConfiguredSoftwire, as_route
+from softmesh.mesh.interface import Interfaces
 from softmesh.mesh.policy import Policy
 from softmesh.mesh.refusal import Refusal, Rule
 from softmesh.mesh.selection import Offer, Resolve, select
@@ -31,7 +34,15 @@ from softmesh.mesh.softwire import (
 )
 from softmesh.mesh.trust import KeySource, trusted_keys
 
-_IPIP, _IPV6, _MPLS = 4, 41, 137
+_PROTOCOL = {
+    TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT: 137,
+    TunnelType.GRE: 47,
+    TunnelType.L2TPV3: 115,
+}
+"""What is protected between the endpoints, whatever it carries (RFC 4023 §8.1, RFC 3931 §4.1.1)."""
+_IP_IN_IP = {4: 4, 6: 41}
+"""By the family that is carried (RFC 2003 §3.1, RFC 4213 §3)."""
+_ANYTHING = {4: Selector(network("0.0.0.0/0")), 6: Selector(network("::/0"))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,8 @@ class Decision:
     """What became of one route."""
 
     route: Route
-    prefix: Network
+    prefix: Network | None
+    """The destination; None for a configured softwire that others route into."""
     offer: Offer | None
     """The tunnel it takes; None where it is refused."""
     keys: tuple[PinnedKey, ...] = ()
@@ -135,12 +147,17 @@ def fold(
     resolve = RouteTable(route for route in routes if admit_source(route, policy) is None).resolve
     decided = {route.key: memory.recall(route) or _decide(route, policy, resolve, sources) for route in routes}
     memory.replace(decided)
-    by_prefix: dict[Network, list[Decision]] = defaultdict(list)
-    for decision in decided.values():
-        if decision.offer is not None:
-            by_prefix[decision.prefix].append(decision)
     decisions = dict(decided)
+    for configured in policy.configured:
+        decisions.update((decision.route.key, decision) for decision in _configured(configured, policy, sources))
+    by_prefix: dict[Network, list[Decision]] = defaultdict(list)
     chosen: dict[SoftwireId, list[Decision]] = defaultdict(list)
+    for decision in decisions.values():
+        if decision.offer is not None:
+            if decision.prefix is None:
+                chosen[_identity(decision.offer, policy)].append(decision)
+            else:
+                by_prefix[decision.prefix].append(decision)
     for contenders in by_prefix.values():
         best = contenders[0] if len(contenders) == 1 else _best(contenders, decisions)
         if best.offer is not None:
@@ -180,6 +197,18 @@ def _decide(route: Route, policy: Policy, resolve: Resolve, sources: Sequence[Ke
     return pending or Decision(route, prefix, None, refusals=selection.refusals, settled=settled)
 
 
+def _configured(configured: ConfiguredSoftwire, policy: Policy, sources: Sequence[KeySource]) -> Iterable[Decision]:
+    """A decision for each destination of a configured softwire; one without destination where it has none."""
+    offer = Offer(
+        configured.type, configured.remote, configured.color, configured.authenticators, (), "the configuration"
+    )
+    keys = trusted_keys(offer, sources)
+    why = policy.fabric.unable.get(configured.type)
+    refusals = () if why is None else (Refusal(Rule.DATA_PLANE, f"{configured.type.label} cannot be had here: {why}"),)
+    for prefix in configured.prefixes or (None,):
+        yield Decision(as_route(configured, prefix), prefix, None if refusals else offer, keys, refusals, settled=False)
+
+
 def _assemble(
     chosen: Mapping[SoftwireId, list[Decision]], decisions: Mapping[RouteKey, Decision], policy: Policy
 ) -> Desired:
@@ -187,37 +216,65 @@ def _assemble(
     pending: dict[SoftwireId, Pending] = {}
     carried: dict[SoftwireId, tuple[RouteKey, ...]] = {}
     dropped: dict[SoftwireId, Refusal] = {}
+    core, interfaces = Core(), Interfaces(policy.fabric)
     # First come, first served: a flood of newcomers must not push out a softwire that stands.
     order = sorted(chosen, key=lambda wire: (min(d.route.received_at for d in chosen[wire]), str(wire)))
     for wire in order:
         bearers = sorted(chosen[wire], key=lambda decision: decision.route.key.prefix)
         carried[wire] = tuple(decision.route.key for decision in bearers)
         keys = {key.authenticator: key for decision in bearers for key in decision.keys}
-        pairs, wanted = _pairs(wire, [decision.prefix for decision in bearers], policy)
-        refusal = _unbuildable(wire, keys, pairs, bearers, policy, len(softwires))
+        prefixes, captured = _outside(core, [d.prefix for d in bearers if d.prefix is not None])
+        interface = interfaces.give(wire)
+        anything = policy.fabric.any_selectors and interface is not None
+        pairs, wanted = _pairs(wire, prefixes, policy, anything=anything)
+        refusal = (
+            _unbuildable(wire, core, keys, bearers, policy, len(softwires))
+            or (captured if not prefixes else None)
+            or _unselectable(pairs)
+        )
         if refusal is not None:
             pending[wire] = Pending(wire, refusal, carried[wire])
             continue
-        if wanted > len(pairs):
+        if captured is not None:
+            dropped[wire] = captured
+        elif wanted > len(pairs):
             dropped[wire] = Refusal(
                 Rule.MAX_SELECTORS,
                 f"{wanted} prefix pairs, of which admission.max_selectors lets {policy.max_selectors} through",
             )
+        core.add(wire.remote, prefixes)
         softwires[wire] = Softwire(
             wire,
             Mode.TUNNEL if wire.type == TunnelType.IPSEC_TUNNEL else Mode.TRANSPORT,
             pairs,
             tuple(keys[digest] for digest in sorted(keys)),
-            policy.profile,
+            policy.protection.profile(wire),
+            interface,
+            tuple(prefixes),
         )
     stale = frozenset(wire for wire, bearers in chosen.items() if all(d.route.stale_since is not None for d in bearers))
     return Desired(softwires, pending, carried, stale, dropped, decisions)
 
 
+def _outside(core: Core, prefixes: Sequence[Network]) -> tuple[list[Network], Refusal | None]:
+    """The prefixes that hold no endpoint of another softwire, and why the first of the others is left out."""
+    admitted: list[Network] = []
+    captured: Refusal | None = None
+    for prefix in prefixes:
+        endpoint = core.endpoint_in(prefix)
+        if endpoint is None:
+            admitted.append(prefix)
+        else:
+            captured = captured or Refusal(
+                Rule.CAPTURE, f"{prefix} would capture {endpoint}, the endpoint of an earlier softwire"
+            )
+    return admitted, captured
+
+
 def _unbuildable(
     wire: SoftwireId,
+    core: Core,
     keys: Mapping[bytes, PinnedKey],
-    pairs: Collection[SelectorPair],
     bearers: Sequence[Decision],
     policy: Policy,
     built: int,
@@ -225,21 +282,34 @@ def _unbuildable(
     if not keys:
         hashes = sorted({digest.hex() for d in bearers if d.offer is not None for digest in d.offer.authenticators})
         return Refusal(Rule.KEY, f"no key found for authenticator {', '.join(hashes)}; looked in trust.keys")
-    if not pairs:
-        return Refusal(Rule.SELECTORS, "we announce no prefix of the same family as any of its prefixes")
+    if (over := core.destination_over(wire.remote)) is not None:
+        return Refusal(Rule.CAPTURE, f"endpoint {wire.remote} lies within {over}, which an earlier softwire carries")
     if built >= policy.max_softwires:
         return Refusal(Rule.MAX_SOFTWIRES, f"admission.max_softwires is {policy.max_softwires}, and as many came first")
     return None
 
 
-def _pairs(wire: SoftwireId, remotes: Sequence[Network], policy: Policy) -> tuple[frozenset[SelectorPair], int]:
+def _unselectable(pairs: Collection[SelectorPair]) -> Refusal | None:
+    if pairs:
+        return None
+    return Refusal(Rule.SELECTORS, "we announce no prefix of the same family as any of its prefixes")
+
+
+def _pairs(
+    wire: SoftwireId, remotes: Sequence[Network], policy: Policy, *, anything: bool
+) -> tuple[frozenset[SelectorPair], int]:
     """What a softwire carries, cut to what policy allows, and how many pairs there would be.
 
-    Tunnel mode: each of our prefixes with each of theirs, one pair a CHILD SA. Transport mode: the protocols of the
-    encapsulation between the endpoints (RFC 5565 §13.3, RFC 4023 §8.1).
+    Tunnel mode: each of our prefixes with each of theirs, one pair a CHILD SA; or ``anything`` of a family both sides
+    have. Transport mode: the protocols of the encapsulation between the endpoints (RFC 5565 §13.3, RFC 4023 §8.1).
+    Both ends come to the same pairs, each from what it announces and what it hears.
     """
+    ours = Counter(local.version for local in policy.local_prefixes)
+    both = {remote.version for remote in remotes} & ours.keys()
     if wire.type == TunnelType.IPSEC_TUNNEL:
-        ours = Counter(local.version for local in policy.local_prefixes)
+        if anything:
+            pairs = frozenset(SelectorPair(_ANYTHING[version], _ANYTHING[version]) for version in both)
+            return pairs, len(pairs)
         wanted = sum(ours[remote.version] for remote in remotes)
         combined = (
             SelectorPair(Selector(local), Selector(remote))
@@ -248,12 +318,14 @@ def _pairs(wire: SoftwireId, remotes: Sequence[Network], policy: Policy) -> tupl
             if local.version == remote.version
         )
         return frozenset(islice(combined, policy.max_selectors)), wanted
-    if wire.type == TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT:
-        protocols = {_MPLS}
+    # Where others route into it, nobody but they knows which family it carries.
+    carried = both if remotes else {4, 6}
+    if wire.type in {TunnelType.GRE, TunnelType.L2TPV3}:
+        protocols = {_PROTOCOL[wire.type]}
     else:
-        protocols = {_IPIP if remote.version == 4 else _IPV6 for remote in remotes}
+        protocols = {_PROTOCOL.get(wire.type, _IP_IN_IP[version]) for version in carried}
     near, far = network(str(wire.local)), network(str(wire.remote))
-    pairs = frozenset(SelectorPair(Selector(near, protocol), Selector(far, protocol)) for protocol in protocols)
+    pairs = frozenset(SelectorPair(Selector(near, number), Selector(far, number)) for number in protocols)
     return pairs, len(pairs)
 
 

@@ -22,6 +22,7 @@ class Rule(enum.StrEnum):
     AUTHENTICATOR = "authenticator"
     KEY = "key"
     SELECTORS = "selectors"
+    DATA_PLANE = "data-plane"
     MAX_SOFTWIRES = "max-softwires"
     MAX_SELECTORS = "max-selectors"
     NOT_BEST = "not-best"

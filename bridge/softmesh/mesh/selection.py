@@ -156,6 +156,8 @@ def _offer(tunnel: Tunnel, carrier: Route, color: int | None, where: str) -> Off
 def _infeasible(offer: Offer, policy: Policy) -> Refusal | None:
     if offer.type not in policy.tunnel_types:
         return Refusal(Rule.TUNNEL, f"{offer.type.label} is not in select.tunnels")
+    if (why := policy.fabric.unable.get(offer.type)) is not None:
+        return Refusal(Rule.DATA_PLANE, f"{offer.type.label} cannot be had here: {why}")
     if policy.colors is not None and offer.color is not None and offer.color not in policy.colors:
         return Refusal(Rule.TUNNEL, f"colour {offer.color} is not in select.colors")
     # RFC 5566 §4.1 with RFC 5619 §4.4.2: without a PKI, no authenticator means no security association.

@@ -75,12 +75,54 @@ class PinnedKey:
     """Where the key was found: a file's path, or "sub-TLV 126"."""
 
 
+class Level(enum.StrEnum):
+    """Levels of protection (RFC 5619 §1, §4.4.2: several, ESP with NULL encryption or AH among them)."""
+
+    ENCRYPT = "encrypt"
+    INTEGRITY = "integrity"
+    """ESP that authenticates and does not encrypt."""
+    AH = "ah"
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Proposals in strongSwan's notation, best first."""
+    """How a softwire's SAs are protected."""
 
+    level: Level
     ike_proposals: tuple[str, ...]
-    esp_proposals: tuple[str, ...]
+    """In strongSwan's notation, best first; so are the next."""
+    proposals: tuple[str, ...]
+    """Of the CHILD SAs: for AH at level ``ah``, for ESP otherwise."""
+
+
+class InterfaceKind(enum.StrEnum):
+    """A kernel's tunnel interface that leads into a softwire."""
+
+    XFRM = "xfrm"
+    """Type 4, its SAs bound by ``if_id``."""
+    VTI = "vti"
+    """Type 4, its SAs bound by mark, for kernels without XFRM interfaces."""
+    IP_IN_IP = "ip-in-ip"
+    """Protocols 4, 41 and 137 under transport mode: ``sit`` or ``ip6tnl``, mode any."""
+    GRE = "gre"
+    """Protocol 47 under transport mode: ``gre`` or ``ip6gre``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """The interface of a softwire, as far as it depends on the softwire alone."""
+
+    kind: InterfaceKind
+    number: int
+    """32 bits, not 0, derived from what it is for: if_id (XFRM), mark and key (VTI), and part of the name."""
+
+    @property
+    def name(self) -> str:
+        """The interface's name; the prefix is ours (with the alias that says so too)."""
+        return f"{INTERFACE_PREFIX}{self.number:08x}"
+
+
+INTERFACE_PREFIX = "sm-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +135,9 @@ class Softwire:
     keys: tuple[PinnedKey, ...]
     """Any of these may authenticate the peer (RFC 5566 §4.1)."""
     profile: Profile
+    interface: Interface | None = None
+    """None: prefixes are the selectors (data plane ``policy``), or others make the interface."""
+    prefixes: tuple[Network, ...] = ()
+    """Destinations it serves, in order."""
     may_initiate: bool = True
     """False towards a peer that only transmits (RFC 5566 §4.1, tunnel type 3): we answer, it initiates."""

@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from softmesh.config import Examination, Severity, examine
 
@@ -34,6 +34,12 @@ admission:
 K1_PRIVATE = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
 """Ed25519 private key of RFC 8032 §7.1 test 1."""
 K1_AUTHENTICATOR = "a566be19840173413a61048350eff23e8fe22266"
+PEERS = {
+    "afbr2": "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+    "afbr3": "fc51cd8e6218a1a38da47ed00230f0580816ed13ba3303ac5deb911548908025",
+}
+"""Ed25519 public keys of RFC 8032 §7.1 tests 2 and 3, the peers of the configured softwires in docs/examples."""
+PEER_AUTHENTICATOR = "bdae41eb5dbf88b9df18dabb2deea91a4e0338e4"
 K1_KEY_ID = "5b27aa5589179770e47575b162a1ded97b8bfc6d"
 
 
@@ -67,6 +73,10 @@ class Site:
         self.password = write(directory / "bgp.password", b"opensesame\n")
         self.keys = directory / "keys"
         self.keys.mkdir(mode=0o755)
+        for name, key in PEERS.items():
+            public = ed25519.Ed25519PublicKey.from_public_bytes(bytes.fromhex(key))
+            pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            write(self.keys / f"{name}.pem", pem, 0o644)
 
     def examine(self, text: str | bytes) -> Examination:
         """Examine a configuration."""

@@ -206,12 +206,6 @@ WARNINGS = [
         "14:3: warning: admission.endpoints: our endpoint 2001:db8:f::1 is in none of them: peers with the same list",
     ),
     (
-        "[10.0.0.0/8]",
-        "[10.0.0.0/8, 2001:db8::/32]",
-        "15:26: warning: admission.prefixes[1]: 2001:db8::/32 holds 2001:db8:f::1, which stays"
-        " outside: peers' prefixes",
-    ),
-    (
         "admission:",
         "trust: {keys: []}\nadmission:",
         "13:9: warning: trust.keys: empty: no peer's key is ever found, so no",

@@ -11,7 +11,10 @@ import pytest
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Family
 from softmesh.config import ConfigurationError, examine, load
+from softmesh.config.problems import clip
+from softmesh.config.values import DataPlaneMode, Guards, Selectors
 from softmesh.errors import OperatorError
+from softmesh.mesh.softwire import Level
 from tests.unit.config.site import GOOD, Site, changed
 
 
@@ -39,6 +42,13 @@ def test_defaults(site: Site) -> None:
         Path("/run/softmesh/control.sock"),
     )
     assert (config.charon.retry_initial, config.charon.retry_max, config.charon.takeover) == (0.25, 60.0, 5.0)
+    assert config.charon.ike_proposals is None
+    assert (config.dataplane.mode, config.dataplane.selectors) == (DataPlaneMode.AUTO, Selectors.PREFIXES)
+    assert (config.dataplane.guards, config.dataplane.interfaces) == (Guards.FULL, True)
+    assert (config.dataplane.core_devices, config.dataplane.core_mtu) == ((), None)
+    assert config.dataplane.admitted_only is False
+    assert (config.protection.default, config.protection.rules) == (Level.ENCRYPT, ())
+    assert (config.groups, config.softwires) == ((), ())
 
 
 def test_values_given(site: Site) -> None:
@@ -55,6 +65,42 @@ def test_values_given(site: Site) -> None:
     assert config.charon.vici == site.directory / "vici.sock"
     assert config.trust.keys[0].directory == site.keys
     assert config.admission.prefixes == (IPv4Network("10.0.0.0/8"), IPv6Network("2001:db8:7::/48"))
+
+
+def test_levels_groups_and_softwires_given(site: Site) -> None:
+    colons = ":".join(["AB"] * 20)
+    text = GOOD + (
+        "groups: [{name: hubs, endpoints: ['2001:db8:f::/96']}]\n"
+        "protection:\n  default: integrity\n  rules:\n"
+        "    - {level: ah, groups: [hubs], tunnels: [gre, l2tpv3]}\n    - {level: encrypt, colors: [7]}\n"
+        "trust: {keys: [{directory: keys}]}\n"
+        "dataplane: {mode: route, selectors: any, guards: routes, core_devices: [eth0, br-lan.100], core_mtu: 9000}\n"
+        "softwires:\n"
+        f"  - {{remote: '2001:db8:f::2', tunnel: l2tpv3, authenticators: ['{'0' * 40}', '{colons}'], color: 3}}\n"
+    )
+    config = site.examine(text).config
+    assert config is not None
+    (group,) = config.groups
+    assert (group.name, group.endpoints) == ("hubs", (IPv6Network("2001:db8:f::/96"),))
+    assert config.protection.default is Level.INTEGRITY
+    assert [(rule.level, rule.groups, rule.colors, rule.tunnels) for rule in config.protection.rules] == [
+        (Level.AH, ("hubs",), None, (TunnelType.GRE, TunnelType.L2TPV3)),
+        (Level.ENCRYPT, None, (7,), None),
+    ]
+    assert (config.dataplane.mode, config.dataplane.selectors) == (DataPlaneMode.ROUTE, Selectors.ANY)
+    assert (config.dataplane.core_devices, config.dataplane.core_mtu) == (("eth0", "br-lan.100"), 9000)
+    (softwire,) = config.softwires
+    assert (softwire.remote, softwire.tunnel, softwire.color) == (IPv6Address("2001:db8:f::2"), TunnelType.L2TPV3, 3)
+    assert softwire.authenticators == (bytes(20), b"\xab" * 20)
+    assert softwire.prefixes == ()
+
+
+def test_an_authenticator_of_decimal_digits_needs_no_quotes(site: Site) -> None:
+    digits = "1234567890" * 4
+    text = f"{GOOD}trust: {{keys: [{{directory: keys}}]}}\nsoftwires:\n  - remote: 2001:db8:f::2\n    tunnel: gre\n"
+    config = site.examine(f"{text}    authenticators: [{digits}]\n").config
+    assert config is not None
+    assert config.softwires[0].authenticators == (bytes.fromhex(digits),)
 
 
 def test_an_address_that_old_yaml_takes_for_a_number(site: Site) -> None:
@@ -269,7 +315,79 @@ MORE = [
         " mpls-in-ip-ipsec-transport,"
         " not 'ipsec-tunel-mode'; did you mean 'ipsec-tunnel-mode'?",
     ),
-    ("dataplane: route", "16:12: dataplane: must be policy, not 'route'; use policy"),
+    (
+        "charon: {ike_proposals: []}",
+        "16:25: charon.ike_proposals: must not be empty; give it at least one item, or remove the key for the default",
+    ),
+    # a section written as one value, as dataplane was once
+    ("dataplane: policy", "16:12: dataplane: must be a mapping, not 'policy'; write {mode: policy}"),
+    ("dataplane: any", "16:12: dataplane: must be a mapping, not 'any'; write {selectors: any}"),
+    (
+        "dataplane: xfrm",
+        "16:12: dataplane: must be a mapping, not 'xfrm'; give it the keys mode, selectors, interfaces, guards,"
+        " core_devices, core_mtu or admitted_only",
+    ),
+    ("trust: pinned", "16:8: trust: must be a mapping, not 'pinned'; write {mode: pinned}"),
+    (
+        "dataplane: {mode: vti}",
+        "16:19: dataplane.mode: must be auto, route or policy, not 'vti'; use auto, route or policy",
+    ),
+    (
+        "dataplane: {guards: off}",
+        "16:21: dataplane.guards: must be full, routes or none, not 'off'; use full, routes or none",
+    ),
+    (
+        "dataplane: {core_mtu: 1279}",
+        "16:23: dataplane.core_mtu: must be a whole number from 1280 to 65535, not '1279'; write such a number,"
+        " without unit",
+    ),
+    *(
+        (
+            f"dataplane: {{core_devices: [{name}]}}",
+            f"16:28: dataplane.core_devices[0]: must be the name of an interface, not {shown}; write it as ip link"
+            " shows it, such as eth0",
+        )
+        for name, shown in [
+            ("eth0/1", "'eth0/1'"),
+            ('"eth 0"', "'eth 0'"),
+            ("..", "'..'"),
+            ("abcdefghijklmnop", "'abcdefghijklmnop'"),
+            ("null", "empty"),
+        ]
+    ),
+    *(
+        (
+            f"groups: [{{name: {name}, endpoints: [2001:db8:f::/64]}}]",
+            f"16:17: groups[0].name: must be a name, not {shown}; write at most 64 letters, digits, '.', '_' and '-',"
+            " beginning with a letter",
+        )
+        for name, shown in [("a b", "'a b'"), ("1st", "'1st'"), ("yes", "'yes'"), ("~", "empty"), ('""', "''")]
+    ),
+    (
+        "groups: [{name: hubs, endpoints: []}]",
+        "16:34: groups[0].endpoints: must not be empty; give it at least one item, or remove the key for the default",
+    ),
+    (
+        "protection: {default: esp}",
+        "16:23: protection.default: must be encrypt, integrity or ah, not 'esp'; use encrypt, integrity or ah",
+    ),
+    (
+        "protection: {rules: [{groups: [x]}]}",
+        "16:22: protection.rules[0].level: required, but missing; add the key level",
+    ),
+    (
+        "protection: {rules: [{level: ah, tunnels: [l2tp]}]}",
+        "16:44: protection.rules[0].tunnels[0]: must be ipsec-tunnel-mode, ip-in-ip-ipsec-transport,"
+        " mpls-in-ip-ipsec-transport, gre or l2tpv3, not 'l2tp'; did you mean 'l2tpv3'?",
+    ),
+    *(
+        (
+            f"softwires: [{{remote: 2001:db8:f::2, tunnel: gre, authenticators: [{text}]}}]",
+            "16:67: softwires[0].authenticators[0]: must be an authenticator of 40 hex digits, not"
+            f" '{clip(text)}'; write what softmesh check prints on the peer",
+        )
+        for text in ["ab" * 19, "ab" * 21, "xy" * 20, ":".join(["abcd"] * 10), "ab" * 19 + ":ab"]
+    ),
     ("trust: {mode: pki}", "16:15: trust.mode: must be pinned, not 'pki'; use pinned"),
     (
         "log: {level: warn}",
@@ -315,6 +433,16 @@ def test_everything_wrong_is_reported_at_once_in_order(site: Site) -> None:
         f"{site.file}:3:12: bgp.managed: must be true or false, not 'perhaps'; write true or false"
         f" (and 5 more: softmesh check {site.file})"
     )
+
+
+def test_what_follows_from_a_misspelled_key_is_not_reported(site: Site) -> None:
+    # Nothing is announced, for the key was not understood: no use saying so too.
+    examination = site.examine(changed("announce:", "anounce:"))
+    assert [str(problem).partition("mesh.yaml:")[2] for problem in examination.problems] == [
+        "9:1: anounce: unknown key 'anounce'; did you mean 'announce'?"
+    ]
+    examination = site.examine(changed("  prefixes: [10.1", "  prefixs: [10.1"))
+    assert [problem.key for problem in examination.problems] == ["announce.prefixs"]
 
 
 def test_what_follows_from_a_wrong_value_is_not_reported(site: Site) -> None:

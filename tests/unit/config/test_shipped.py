@@ -23,7 +23,7 @@ NAMES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
 
 
 def test_there_are_examples() -> None:
-    assert NAMES == ["four-over-six.yaml", "full.yaml", "minimal.yaml", "six-over-four.yaml"]
+    assert NAMES == ["four-over-six.yaml", "full.yaml", "minimal.yaml", "protect.yaml", "six-over-four.yaml"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -50,14 +50,19 @@ def test_full_example_shows_every_key() -> None:
         ("identity", values.IdentityFiles),
         ("admission", values.Admission),
         ("trust", values.Trust),
+        ("protection", values.Protection),
         ("select", values.Select),
         ("charon", values.Charon),
+        ("dataplane", values.DataPlane),
         ("sockets", values.Sockets),
         ("log", values.Log),
     ]:
         keys(kind, full[name])
     keys(values.Neighbor, full["bgp"]["neighbors"][0])
     keys(values.AnnouncedTunnel, full["announce"]["tunnels"][0])
+    keys(values.PeerGroup, full["groups"][0])
+    keys(values.ProtectionRule, full["protection"]["rules"][0])
+    keys(values.SoftwireEntry, full["softwires"][0])
 
 
 def test_full_example_says_default_only_of_defaults(site: Site) -> None:
@@ -66,7 +71,19 @@ def test_full_example_says_default_only_of_defaults(site: Site) -> None:
     config = site.examine(text).config
     assert config is not None
     checked = []
-    for section in ("bgp", "announce", "admission", "trust", "select", "charon", "sockets", "log"):
+    sections = (
+        "bgp",
+        "announce",
+        "admission",
+        "trust",
+        "protection",
+        "select",
+        "charon",
+        "dataplane",
+        "sockets",
+        "log",
+    )
+    for section in sections:
         begin = next(index for index, line in enumerate(lines) if line.startswith(f"{section}:"))
         value = getattr(config, section)
         for field in msgspec.structs.fields(value):
@@ -74,7 +91,7 @@ def test_full_example_says_default_only_of_defaults(site: Site) -> None:
             if re.search("# default($|[;:,])", line):
                 assert getattr(value, field.name) == default_of(field), line
                 checked.append(line)
-    assert len(checked) > 20
+    assert len(checked) > 28
 
 
 def test_schema_in_the_package_is_fresh() -> None:
@@ -94,10 +111,13 @@ def test_schema_knows_every_section_and_key() -> None:
         assert all(described[field.encode_name].get("description") for field in fields)
         assert all(("default" in described[field.encode_name]) != field.required for field in fields)
     assert set(definitions) - {section.__name__ for section in SECTIONS} == {
-        "DataPlane",
+        "DataPlaneMode",
         "Family",
+        "Guards",
+        "Level",
         "LogFormat",
         "LogLevel",
+        "Selectors",
         "TrustMode",
     }
 
@@ -107,6 +127,16 @@ def test_schema_knows_every_section_and_key() -> None:
     [
         {"neighbours": []},
         {"dataplane": "route"},
+        {"dataplane": {"core_devices": ["eth 0"]}},
+        {"dataplane": {"core_mtu": 1279}},
+        {"groups": [{"name": "a b", "endpoints": ["2001:db8:f::/64"]}]},
+        {"groups": [{"name": "hubs", "endpoints": []}]},
+        {"protection": {"rules": [{"groups": ["hubs"]}]}},
+        {"protection": {"default": "none"}},
+        {"softwires": [{"remote": "2001:db8:f::2", "tunnel": "gre"}]},
+        {"softwires": [{"remote": "2001:db8:f::2", "tunnel": "gre", "authenticators": ["ab"]}]},
+        {"softwires": [{"remote": "2001:db8:f::2", "tunnel": "transmit-only", "authenticators": ["ab" * 20]}]},
+        {"charon": {"ike_proposals": []}},
         {"announce": {"prefixes": ["10.0.0.0"]}},
         {"trust": {"keys": [{"directory": "keys", "announced": True}]}},
         {"select": {"tunnels": [4]}},

@@ -10,8 +10,8 @@ from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Family, PathAttributes, Route, RouteKey
 from softmesh.bgp.sub_tlv import Authenticator, Color, EgressEndpoint, PublicKey, SubTlv
 from softmesh.bgp.tunnel_encapsulation import Tunnel, encode
-from softmesh.mesh.policy import Policy
-from softmesh.mesh.softwire import Profile
+from softmesh.mesh.policy import Policy, Protection
+from softmesh.mesh.softwire import Level, Profile
 
 OURS = "2001:db8:f::1"
 REFLECTOR = "2001:db8:f::fe"
@@ -67,6 +67,13 @@ def route(
     )
 
 
+PROFILES = {
+    Level.ENCRYPT: Profile(Level.ENCRYPT, ("aes256gcm16-prfsha384-x25519",), ("aes256gcm16-x25519",)),
+    Level.INTEGRITY: Profile(Level.INTEGRITY, ("aes256gcm16-prfsha384-x25519",), ("null-sha256-x25519",)),
+    Level.AH: Profile(Level.AH, ("aes256gcm16-prfsha384-x25519",), ("sha256-x25519",)),
+}
+
+
 def policy(**changes: Any) -> Policy:
     """Us at OURS with 10.1.0.0/24, admitting the core and 10.0.0.0/8."""
     values: dict[str, Any] = {
@@ -88,6 +95,6 @@ def policy(**changes: Any) -> Policy:
         ),
         "colors": None,
         "outside": frozenset({ip_address(OURS), ip_address(REFLECTOR)}),
-        "profile": Profile(("aes256gcm16-prfsha384-x25519",), ("aes256gcm16-x25519",)),
+        "protection": Protection(Level.ENCRYPT, (), PROFILES),
     }
     return Policy(**values | changes)

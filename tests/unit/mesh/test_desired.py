@@ -18,6 +18,8 @@ from softmesh.mesh.softwire import Mode, PinnedKey, Softwire, SoftwireId
 from softmesh.mesh.trust import AnnouncedKeys
 from tests.unit.mesh.routes import OURS, attribute, hash_of, policy, route, spki
 
+BOTH = (ip_network("10.1.0.0/24"), ip_network("2001:db8:1001::/64"))
+
 
 class Directory:
     """Keys by name, as a directory would have them."""
@@ -259,14 +261,24 @@ def test_policy_orders_the_tunnels_of_an_attribute() -> None:
 def test_transport_mode_protects_the_protocols_between_the_endpoints(
     kind: TunnelType, prefixes: list[str], expected: set[int]
 ) -> None:
-    softwire = only(folded(*(route(prefix, attribute(kind=kind)) for prefix in prefixes)))
+    softwire = only(folded(*(route(prefix, attribute(kind=kind)) for prefix in prefixes), local_prefixes=BOTH))
     assert softwire.mode is Mode.TRANSPORT
     assert {pair.local.protocol for pair in softwire.selectors} == expected
     assert {str(pair.remote) for pair in softwire.selectors} == {f"2001:db8:f::2/128[{number}]" for number in expected}
 
 
-def test_nothing_of_ours_to_carry_is_said() -> None:
-    desired = folded(route("2001:db8:1002::/64", attribute()))
+def test_a_family_only_one_side_has_is_not_asked_for() -> None:
+    # The peer, who hears nothing of the kind from us, would never accept it.
+    desired = folded(
+        route("10.2.0.0/24", attribute(kind=TunnelType.IP_IN_IP_IPSEC_TRANSPORT)),
+        route("2001:db8:1002::/64", attribute(kind=TunnelType.IP_IN_IP_IPSEC_TRANSPORT)),
+    )
+    assert {pair.local.protocol for pair in only(desired).selectors} == {4}
+
+
+@pytest.mark.parametrize("kind", [4, 5, 6])
+def test_nothing_of_ours_to_carry_is_said(kind: int) -> None:
+    desired = folded(route("2001:db8:1002::/64", attribute(kind=kind)))
     assert [p.refusal.rule for p in desired.pending.values()] == [Rule.SELECTORS]
 
 
