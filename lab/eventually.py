@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -26,6 +27,18 @@ def eventually(condition: Callable[[], T], *, within: float, what: str, every: f
         if time.monotonic() >= deadline:
             raise NotReached(f"not within {within:g} s: {what}; last seen: {value!r}")
         time.sleep(every)
+
+
+async def until(condition: Callable[[], Awaitable[T | None]], *, within: float, what: str, every: float = 0.02) -> T:
+    """As ``eventually``, for a condition that is itself awaited."""
+    deadline = time.monotonic() + within
+    while True:
+        value = await condition()
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            raise NotReached(f"not within {within:g} s: {what}; last seen: {value!r}")
+        await asyncio.sleep(every)
 
 
 def holds(condition: Callable[[], object], *, during: float, what: str, every: float = 0.1) -> None:

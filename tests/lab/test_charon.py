@@ -7,22 +7,16 @@ An island is an address on a router's loopback interface: enough for charon and 
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from types import TracebackType
-from typing import TypeVar
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from lab.charon import Charon
-from lab.namespace import Namespace, link
+from lab.eventually import until
+from lab.namespace import link
+from lab.peer import Key, Peer
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.charon import listing
 from softmesh.charon.actions import (
@@ -34,21 +28,17 @@ from softmesh.charon.actions import (
     UnloadConnection,
 )
 from softmesh.charon.connection import Connection
-from softmesh.charon.driver import Driver
-from softmesh.charon.failure import from_event
 from softmesh.charon.observed import ChildSa, IkeSa
 from softmesh.charon.packet import Request, Section
 from softmesh.charon.render import render
 from softmesh.charon.verify import verify, verify_peer
-from softmesh.charon.vici import CommandError, Vici
+from softmesh.charon.vici import CommandError
 from softmesh.errors import Unreachable
 from softmesh.mesh.public_key import key_id
-from softmesh.mesh.softwire import Mode, PinnedKey, Profile, Selector, SelectorPair, Softwire, SoftwireId
-
-T = TypeVar("T")
+from softmesh.mesh.softwire import Level, Mode, PinnedKey, Profile, Selector, SelectorPair, Softwire, SoftwireId
 
 EVENTS = ("ike-updown", "ike-rekey", "child-updown", "child-rekey", "no-such-event")
-PROFILE = Profile(("aes256gcm16-prfsha384-x25519",), ("aes256gcm16-x25519",))
+PROFILE = Profile(Level.ENCRYPT, ("aes256gcm16-prfsha384-x25519",), ("aes256gcm16-x25519",))
 PREFIXES = {
     "4-over-6": (("10.1.0.0/24", "10.1.1.0/24"), ("10.2.0.0/24", "10.2.1.0/24")),
     "6-over-4": (("2001:db8:1::/64", "2001:db8:1:1::/64"), ("2001:db8:2::/64", "2001:db8:2:1::/64")),
@@ -56,115 +46,41 @@ PREFIXES = {
 CORE = {"4-over-6": ("2001:db8:f::1/64", "2001:db8:f::2/64"), "6-over-4": ("172.31.0.1/24", "172.31.0.2/24")}
 
 
-async def until(condition: Callable[[], Awaitable[T]], *, what: str, within: float = 10.0) -> T:
-    """The first true value of a condition; AssertionError when its time is up."""
-    deadline = asyncio.get_running_loop().time() + within
-    while not (value := await condition()):
-        assert asyncio.get_running_loop().time() < deadline, f"not within {within:g} s: {what}"
-        await asyncio.sleep(0.02)
-    return value
-
-
-class Key:
-    def __init__(self) -> None:
-        key = Ed25519PrivateKey.generate()
-        self.private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        self.spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        self.authenticator = hashlib.sha1(self.spki, usedforsecurity=False).digest()
-        self.pinned = PinnedKey(self.authenticator, self.spki, "lab")
-
-
-class Router:
-    """One AFBR: a namespace, its charon and our side of it."""
+class Router(Peer):
+    """One AFBR with its islands."""
 
     def __init__(self, name: str, core: str, prefixes: tuple[str, ...]) -> None:
-        self.namespace = Namespace(name, forwarding=True)
+        super().__init__(name, events=EVENTS)
         self.core = core
         self.address = core.partition("/")[0]
         self.prefixes = prefixes
         self.islands = tuple(str(ip_network(prefix).network_address) for prefix in prefixes)
-        self.key = Key()
-        self.heard: list[tuple[str, Section]] = []
-        self.connected: list[bool] = []
 
     def start(self) -> None:
         self.namespace.address("core", self.core)
         for island in self.islands:
             self.namespace.address("lo", f"{island}/{ip_address(island).max_prefixlen}")
-        self.charon = Charon(self.namespace)
-        self.vici = Vici(
-            self.charon.vici,
-            EVENTS,
-            lambda name, message: self.heard.append((name, message)),
-            self.connected.append,
-            within=2.0,
-        )
-        self.driver = Driver(self.vici)
-
-    async def __aenter__(self) -> Router:
-        self._running = asyncio.create_task(self.vici.run())
-        await asyncio.wait_for(self.vici.wait_connected(), 5)
-        await self.driver.load_key(self.key.private)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._running.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._running
+        super().start()
 
     def softwire(
-        self, peer: Router, *pairs: int, keys: tuple[PinnedKey, ...] | None = None, mode: Mode = Mode.TUNNEL
+        self, peer: Router, *pairs: int, keys: tuple[PinnedKey, ...] | None = None, profile: Profile = PROFILE
     ) -> Softwire:
         """To ``peer``, for the prefix pairs of these numbers."""
         return Softwire(
             SoftwireId(ip_address(self.address), ip_address(peer.address), TunnelType.IPSEC_TUNNEL),
-            mode,
+            Mode.TUNNEL,
             frozenset(
                 SelectorPair(Selector(ip_network(self.prefixes[n])), Selector(ip_network(peer.prefixes[n])))
                 for n in pairs
             ),
             keys or (peer.key.pinned,),
-            PROFILE,
+            profile,
         )
 
-    def connection(self, peer: Router, *pairs: int, key: PinnedKey | None = None) -> Connection:
-        softwire = self.softwire(peer, *pairs, keys=(key,) if key else None)
-        (connection,) = render(softwire, self.key.authenticator)
-        return connection
-
-    async def ike_sas(self) -> tuple[IkeSa, ...]:
-        return (await self.driver.observe()).ike_sas
-
-    async def installed(self) -> dict[str, ChildSa]:
-        """The CHILD SAs that carry traffic, by name."""
-        return {
-            child.name: child
-            for ike_sa in await self.ike_sas()
-            for child in ike_sa.children
-            if child.state == "INSTALLED"
-        }
-
-    async def up(self, connection: Connection) -> dict[str, ChildSa]:
-        """Wait until exactly the children of ``connection`` carry traffic."""
-        names = {child.name for child in connection.children}
-
-        async def complete() -> dict[str, ChildSa]:
-            installed = await self.installed()
-            return installed if installed.keys() == names else {}
-
-        return await until(complete, what=f"{names} installed at {self.namespace.name}")
-
-    async def initiate(self, connection: Connection) -> None:
-        for child in connection.children:
-            await self.driver.initiate(connection.name, child.name)
-
-    async def no_ike_sa(self) -> None:
-        async def none() -> bool:
-            return not await self.ike_sas()
-
-        await until(none, what=f"no IKE_SA left at {self.namespace.name}")
+    def connection(
+        self, peer: Router, *pairs: int, key: PinnedKey | None = None, profile: Profile = PROFILE
+    ) -> Connection:
+        return self.rendered(self.softwire(peer, *pairs, keys=(key,) if key else None, profile=profile))
 
     def ping(self, peer: Router, pair: int = 0) -> bool:
         return self.namespace.ping(peer.islands[pair], source=self.islands[pair])
@@ -242,7 +158,7 @@ async def test_every_action_can_be_repeated(routers: Routers) -> None:
         return gone.name not in await left.installed()
 
     await left.driver.apply(TerminateChild(gone.unique_id, gone.name))
-    await until(one_left, what="one child left")
+    await until(one_left, within=10, what="one child left")
     await left.driver.apply(TerminateChild(gone.unique_id, gone.name))
     await twice(TerminateIke(ike_sa.unique_id, ours.name), UnloadConnection(ours.name))
     observed = await left.driver.observe()
@@ -292,11 +208,7 @@ async def test_a_peer_with_another_key_is_refused_and_we_are_told_why(routers: R
     await left.vici.listen("log", wanted=True)
     await left.initiate(ours)
 
-    async def reasons() -> list[str]:
-        found = [from_event(name, message) for name, message in left.heard]
-        return [failure.reason for failure in found if failure and failure.connection == ours.name]
-
-    assert await until(reasons, what="a reason") == ["the peer has another key or identity than it announced"]
+    assert await left.failure(ours) == "the peer has another key or identity than it announced"
     await left.no_ike_sa()
     assert not any(name == "child-updown" for name, _ in left.heard)
     assert not left.ping(right)
@@ -311,11 +223,7 @@ async def test_a_peer_that_does_not_accept_our_key_says_so(routers: Routers) -> 
     await left.initiate(ours)
     await left.no_ike_sa()
 
-    async def reasons() -> list[str]:
-        found = [from_event(name, message) for name, message in left.heard]
-        return [failure.reason for failure in found if failure]
-
-    (reason,) = await until(reasons, what="a reason")
+    reason = await left.failure(ours)
     assert reason.startswith("the peer answered AUTHENTICATION_FAILED")
 
 
@@ -349,7 +257,7 @@ async def test_prefixes_the_peer_does_not_have_fail_alone(routers: Routers) -> N
         (ike_sa,) = await left.ike_sas()
         return ike_sa.state == "ESTABLISHED" and "CHILD_CREATE" not in ike_sa.tasks
 
-    await until(over, what="both attempts over")
+    await until(over, within=10, what="both attempts over")
     assert (await left.installed()).keys() == {child.name for child in left.connection(right, 0).children}
     assert left.ping(right, 0)
 
@@ -365,7 +273,7 @@ async def test_a_peer_that_restarted_replaces_what_it_had(routers: Routers) -> N
     async def reconnected() -> bool:
         return right.connected == [True, False, True]
 
-    await until(reconnected, what="VICI connected to the new charon")
+    await until(reconnected, within=10, what="VICI connected to the new charon")
     await right.driver.load_key(right.key.private)
     await right.driver.load_connection(theirs)
     await right.initiate(theirs)
@@ -385,7 +293,7 @@ async def test_events_describe_the_sas_as_listings_do(routers: Routers) -> None:
     async def told() -> list[Section]:
         return [message for name, message in left.heard if name == "child-updown" and listing.is_up(message)]
 
-    (message,) = await until(told, what="child-updown")
+    (message,) = await until(told, within=10, what="child-updown")
     (ike_sa,) = listing.ike_sas([message])
     (heard,) = ike_sa.children
     assert (ike_sa.connection, heard.name, heard.spi_in, heard.spi_out) == (
@@ -404,7 +312,7 @@ async def test_charon_stopping_and_starting_is_noticed(routers: Routers) -> None
     async def down() -> bool:
         return left.connected == [True, False]
 
-    await until(down, what="the disconnection")
+    await until(down, within=10, what="the disconnection")
     with pytest.raises(Unreachable, match=re.escape(str(left.charon.vici))):
         await left.driver.observe()
     left.charon.restart()
@@ -412,7 +320,7 @@ async def test_charon_stopping_and_starting_is_noticed(routers: Routers) -> None
     async def back() -> bool:
         return left.connected == [True, False, True]
 
-    await until(back, what="the connection")
+    await until(back, within=10, what="the connection")
     observed = await left.driver.observe()
     assert (observed.ike_sas, observed.key_ids, dict(observed.connections)) == ((), frozenset(), {})
     await left.driver.load_key(left.key.private)
@@ -434,7 +342,7 @@ async def test_a_charon_that_hangs_costs_one_timeout_and_no_more(routers: Router
         return all_threads_stopped(left.charon.process.pid)
 
     left.charon.freeze()
-    await until(stopped, what="all of charon's threads stopped")
+    await until(stopped, within=10, what="all of charon's threads stopped")
     with pytest.raises(Unreachable, match=r"no answer to version within 0\.2 s"):
         await left.vici.request("version", within=0.2)
     left.charon.thaw()

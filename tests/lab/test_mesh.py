@@ -12,7 +12,7 @@ import pytest
 
 from lab.capture import ESP, PLAINTEXT, Capture
 from lab.eventually import eventually, holds
-from lab.mesh import Afbr, Direction, Mesh, meshed
+from lab.mesh import MIXED, Afbr, Direction, Mesh, meshed
 from lab.namespace import LAB
 
 UP = 20.0
@@ -46,7 +46,7 @@ def hook_pid(afbr: Afbr) -> int:
     return 0
 
 
-@pytest.mark.parametrize("direction", Direction, ids=lambda direction: direction.value)
+@pytest.mark.parametrize("direction", MIXED, ids=lambda direction: direction.value)
 def test_traffic_crosses_as_esp_and_nothing_else(direction: Direction) -> None:
     with Mesh(direction, 2) as mesh:
         capture = Capture(mesh.core, "br0", "core")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 
 import pytest
 
 from lab.eventually import eventually
-from lab.mesh import Direction, Mesh, meshed
-from lab.namespace import LAB
+from lab.mesh import MIXED, Mesh, meshed
+from lab.namespace import LAB, Namespace, link
+from tests.vm.router import Router
+
+BY_SELECTORS = {"dataplane": {"mode": "policy", "interfaces": False, "guards": "routes"}}
+"""This kernel has no nftables; interfaces are the tests' own."""
 
 
 def pytest_sessionstart() -> None:
@@ -33,10 +37,31 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     return report
 
 
-@pytest.fixture(scope="package", params=Direction, ids=lambda direction: direction.value)
+@pytest.fixture(scope="package", params=MIXED, ids=lambda direction: direction.value)
 def mesh(request: pytest.FixtureRequest) -> Iterator[Mesh]:
     """Two AFBRs whose ESP is the kernel's, every softwire up."""
-    with Mesh(request.param, 2, libipsec=False) as mesh:
+    with Mesh(request.param, 2, libipsec=False, settings=BY_SELECTORS) as mesh:
         mesh.start()
         eventually(lambda: meshed(mesh.afbrs.values()), within=60, what="every softwire is up", every=0.2)
         yield mesh
+
+
+@pytest.fixture
+async def routers() -> AsyncIterator[tuple[Router, Router]]:
+    """Two routers and between them a bridge, ``core`` everywhere.
+
+    On the bridge a capture sees what crosses and no more: on a router's own device it also sees what tunnel mode
+    unwraps there.
+    """
+    with Namespace("core") as core:
+        core.ip("link", "add", "core", "type", "bridge", "mcast_snooping", "0")
+        core.ip("link", "set", "core", "up", "addrgenmode", "none")
+        left, right = Router(1, core, events=["log"]), Router(2, core, events=["log"])
+        with left.namespace, right.namespace:
+            for router in (left, right):
+                port = router.namespace.name
+                link(router.namespace, "core", core, port)
+                core.ip("link", "set", port, "master", "core", "addrgenmode", "none")
+                router.start()
+            async with left, right:
+                yield left, right

@@ -8,18 +8,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from types import TracebackType
+from typing import Self
 
 from lab.capture import ESP, PLAINTEXT, Capture
 from lab.eventually import eventually
 from lab.namespace import Namespace
 
 _number = count(1)
+_ANY = f"{ESP} or proto 51"
 _STATE = re.compile(
     r"^src (?P<source>\S+) dst (?P<destination>\S+)\n\tproto (?P<protocol>\w+) spi (?P<spi>0x[0-9a-f]+)\(.* "
     r"mode (?P<mode>\w+)\n(?P<rest>(?:\t.*\n?)*)",
     re.MULTILINE,
 )
 _PACKETS = re.compile(r"lifetime current:\n\s*\d+\(bytes\), (\d+)\(packets\)")
+
+
+_ALGORITHM = re.compile(r"^\t(?:auth-trunc|enc|aead) (\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class KernelSa:
     encapsulated: bool
     """Whether it is wrapped in UDP (RFC 3948)."""
     packets: int
+    algorithms: tuple[str, ...]
+    """By the kernel's names."""
 
 
 def security_associations(namespace: Namespace) -> dict[tuple[str, str], KernelSa]:
@@ -50,20 +57,24 @@ def security_associations(namespace: Namespace) -> dict[tuple[str, str], KernelS
             mode=match["mode"],
             encapsulated="\tencap type" in match["rest"],
             packets=int(packets[1]),
+            algorithms=tuple(_ALGORITHM.findall(match["rest"])),
         )
         assert (sa.source, sa.destination) not in found, f"two SAs from {sa.source} to {sa.destination}"
         found[sa.source, sa.destination] = sa
     return found
 
 
-class EspOnly:
-    """Watches a cable on which nothing but bare ESP may go, and proves that it would have seen other."""
+class _Only:
+    """Watches a cable on which nothing but one IPsec protocol may go, and proves that it would have seen other."""
+
+    _protocol = ""
+    """Bare, as a capture filter."""
 
     def __init__(self, namespace: Namespace, device: str) -> None:
         """Begin to watch a device."""
-        self._capture = Capture(namespace, device, f"esp-only-{next(_number)}")
+        self._capture = Capture(namespace, device, f"{type(self).__name__.lower()}-{next(_number)}")
 
-    def __enter__(self) -> EspOnly:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -72,13 +83,13 @@ class EspOnly:
         self._capture.stop()
 
     def saw(self, packets: int) -> None:
-        """Assert that exactly ``packets`` crossed so far, all of them as ESP and none of them in UDP."""
+        """Assert that exactly ``packets`` crossed so far, all of them by the protocol and none of them in UDP."""
         # The capture lags, but keeps the order: with the last of these, all that went before is in the file.
         eventually(
-            lambda: self._capture.count(ESP) >= packets, within=5, what=f"{packets} ESP packets captured", every=0.2
+            lambda: self._capture.count(_ANY) >= packets, within=5, what=f"{packets} IPsec packets captured", every=0.2
         )
-        assert self._capture.count("ip proto 50 or ip6 proto 50") == packets
-        assert self._capture.count(ESP) == packets
+        assert self._capture.count(self._protocol) == packets
+        assert self._capture.count(_ANY) == packets
         assert self._capture.count(PLAINTEXT) == 0
 
     def sees(self, plaintext: int) -> None:
@@ -87,6 +98,18 @@ class EspOnly:
             lambda: self._capture.count(PLAINTEXT) >= plaintext,
             within=5, what=f"{plaintext} packets in the clear captured", every=0.2,
         )  # fmt: skip
+
+
+class EspOnly(_Only):
+    """A cable for ESP."""
+
+    _protocol = "ip proto 50 or ip6 proto 50"
+
+
+class AhOnly(_Only):
+    """A cable for AH."""
+
+    _protocol = "ip proto 51 or ip6 proto 51"
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from softmesh.charon.packet import Request
-from softmesh.mesh.softwire import Mode
+from softmesh.mesh.softwire import Level, Mode
 
 OWNED = "softmesh-"
 """Prefix of every connection of ours: nothing without it is ever changed."""
@@ -24,7 +24,13 @@ class Child:
     mode: Mode
     local_ts: str
     remote_ts: str
-    esp_proposals: tuple[str, ...]
+    level: Level
+    proposals: tuple[str, ...]
+    """For AH at level ``ah``, for ESP otherwise."""
+    if_id: int | None = None
+    """The XFRM interface that its SAs and policies are bound to; None for none."""
+    mark: int | None = None
+    """The mark that binds them to a VTI; None for none."""
 
     def to_vici(self) -> dict[str, Request | str | list[str]]:
         """The child's section of load-conn."""
@@ -32,7 +38,9 @@ class Child:
             "mode": str(self.mode),
             "local_ts": [self.local_ts],
             "remote_ts": [self.remote_ts],
-            "esp_proposals": list(self.esp_proposals),
+            # Either excludes the other: one CHILD SA is of one protocol (RFC 7296 §3.3.1).
+            "ah_proposals" if self.level is Level.AH else "esp_proposals": list(self.proposals),
+            **self._binding(),
             "rekey_time": "1h",
             # The bridge initiates and repairs. With start or trap, changing or unloading the connection would
             # close the SAs of the children that stay.
@@ -40,6 +48,14 @@ class Child:
             "close_action": "none",
             "dpd_action": "clear",
         }
+
+    def _binding(self) -> dict[str, Request | str | list[str]]:
+        if self.if_id is not None:
+            return {"if_id_in": f"{self.if_id:#x}", "if_id_out": f"{self.if_id:#x}"}
+        if self.mark is not None:
+            # Without a mask all 32 bits count. A VTI looks for its SAs and policies by its key as the mark.
+            return {"mark_in": f"{self.mark:#x}", "mark_out": f"{self.mark:#x}"}
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

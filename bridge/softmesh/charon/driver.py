@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from softmesh.charon import listing
+from softmesh.charon import ability, listing
 from softmesh.charon.actions import (
     Action,
     Initiate,
@@ -54,6 +54,14 @@ class Driver:
         sas = await self._vici.stream("list-sas", None, "list-sa")
         keys = await self._vici.request("get-keys")
         return Observed(listing.connections(conns), listing.ike_sas(sas), listing.key_ids(keys))
+
+    async def ability(self) -> ability.Ability:
+        """What this charon can: constant while it runs."""
+        return ability.of(
+            await self._vici.request("version"),
+            await self._vici.request("stats"),
+            await self._vici.request("get-algorithms"),
+        )
 
     async def load_connection(self, connection: Connection) -> None:
         """Load it in place of the one that has its name; SAs that exist stay as they are."""

@@ -7,15 +7,25 @@ softwires take 0.42 s to come up instead of 0.31 s, so it is for when peers have
 
 from __future__ import annotations
 
+import enum
 import re
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
-from softmesh.charon.connection import OWNED
+from softmesh.charon.connection import OWNED, Connection
 from softmesh.charon.listing import text
 from softmesh.charon.packet import Section
+from softmesh.mesh.softwire import Level
 
 LOG = "log"
 ALERT = "alert"
+
+
+class Proposals(enum.StrEnum):
+    """What two ends can fail to agree on."""
+
+    IKE = "IKE"
+    CHILD = "CHILD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +35,10 @@ class Failure:
     connection: str
     reason: str
     """A phrase for status."""
+    disagreement: Proposals | None = None
+    """Set where it is that the ends have no proposal in common."""
+    both_known: bool = field(default=False, compare=False)
+    """Whether the reason says what either end proposes: only a responder gets to know."""
 
 
 _NOTIFIED = {
@@ -52,12 +66,22 @@ _LOGGED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"unable to install (inbound|outbound|IPsec|SAD|SPD)", "the kernel refused the SA or its policies"),
         (r"unable to install .* in kernel", "the kernel refused the SA or its policies"),
         (r"no acceptable traffic selectors found", "the peer asks for prefixes that we do not carry (yet)"),
-        (r"no acceptable proposal found", "no proposal in common with the peer"),
         (r"unable to resolve ", "the endpoint's address cannot be used"),
         (r"error writing to socket: Network is unreachable", "no route to the endpoint"),
     )
 )
-_NOTIFY = re.compile(r"received ([A-Z0-9_]+) (?:notify error|notify, no CHILD_SA built)")
+_RECEIVED = re.compile(r"received proposals: (.+)")
+_CONFIGURED = re.compile(r"configured proposals: (.+)")
+_CONCLUSIONS = {
+    "received proposals unacceptable": Proposals.IKE,
+    "no acceptable proposal found": Proposals.CHILD,
+}
+"""What a responder's log says after it has listed both."""
+_INITIATING = re.compile(r"(\S+) is initiating an IKE_SA")
+_AGREED = "selected proposal: IKE:"
+_MAX_NEGOTIATIONS = 1024
+_NO_CHILD = "notify, no CHILD_SA built"
+_NOTIFY = re.compile(rf"received ([A-Z0-9_]+) (notify error|{_NO_CHILD})")
 
 _ALERTS = {
     "peer-auth-failed": _IMPOSTOR,
@@ -65,18 +89,98 @@ _ALERTS = {
     "peer-init-unreachable": "the peer does not answer",
     "retransmit-send-timeout": "the peer does not answer",
     "proposal-mismatch-ike": "no IKE proposal in common with the peer",
-    "proposal-mismatch-child": "no ESP proposal in common with the peer",
+    "proposal-mismatch-child": "no proposal for the CHILD SA in common with the peer",
     "ts-mismatch": "prefixes differ from the peer's",
     "install-child-sa-failed": "the kernel refused the SA",
     "install-child-policy-failed": "the kernel refused the SA's policies",
 }
+_ALERTED_DISAGREEMENT = {"proposal-mismatch-ike": Proposals.IKE, "proposal-mismatch-child": Proposals.CHILD}
+
+
+@dataclass(slots=True)
+class _Negotiation:
+    host: str = ""
+    received: str = ""
+    configured: str = ""
+
+
+class Failures:
+    """Why the last attempt of each connection failed, gathered from what charon says."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, Failure] = {}
+        self._negotiations: dict[str, _Negotiation] = {}
+        """By the IKE_SA's number: a disagreement takes three lines to tell."""
+
+    @property
+    def told(self) -> Mapping[str, Failure]:
+        """By the connection's name."""
+        return self._told
+
+    def hear(self, event: str, message: Section, loaded: Collection[str]) -> None:
+        """Take in a ``log`` or ``alert`` event; ``loaded`` are the names of the connections charon has."""
+        if event == LOG and (found := self._disagreement(message, loaded)):
+            self._told.update((failure.connection, failure) for failure in found)
+        elif (failure := from_event(event, message)) is not None:
+            held = self._told.get(failure.connection)
+            # Either end initiates at times: what one learns as a responder is the better answer for both.
+            known = held is not None and held.both_known and held.disagreement is failure.disagreement
+            if not known:
+                self._told[failure.connection] = failure
+
+    def note(self, connection: str, reason: str) -> None:
+        """Take in what charon said to a command."""
+        self._told[connection] = Failure(connection, reason)
+
+    def forget(self, connection: str) -> None:
+        """A connection has changed or works: what was told of it counts no more."""
+        self._told.pop(connection, None)
+
+    def clear(self) -> None:
+        """Another charon: nothing that was told counts any more."""
+        self._told.clear()
+        self._negotiations.clear()
+
+    def _disagreement(self, message: Section, loaded: Collection[str]) -> list[Failure]:
+        number, line = text(message.get("ikesa-uniqueid")), text(message.get("msg"))
+        if initiating := _INITIATING.match(line):
+            if len(self._negotiations) >= _MAX_NEGOTIATIONS:
+                self._negotiations.clear()
+            self._negotiations[number] = _Negotiation(host=initiating[1])
+        elif line.startswith(_AGREED):
+            self._negotiations.pop(number, None)
+        elif received := _RECEIVED.match(line):
+            self._negotiations.setdefault(number, _Negotiation()).received = received[1]
+        elif configured := _CONFIGURED.match(line):
+            self._negotiations.setdefault(number, _Negotiation()).configured = configured[1]
+        elif (about := _CONCLUSIONS.get(line)) and (negotiation := self._negotiations.pop(number, None)):
+            # Before it knows the identities charon has not chosen a connection: all with the address are meant.
+            name, prefix = text(message.get("ikesa-name")), f"{OWNED}{negotiation.host}-"
+            names = [name] if name.startswith(OWNED) else [name for name in loaded if name.startswith(prefix)]
+            reason = _compared(about, negotiation)
+            return [Failure(name, reason, about, both_known=True) for name in names]
+        return []
 
 
 def from_event(name: str, message: Section) -> Failure | None:
-    """What a ``log`` or ``alert`` event says of a failure; None for everything else."""
+    """What a ``log`` or ``alert`` event says of a failure all by itself; None for everything else."""
     if name == LOG:
         return _from_log(message)
     return _from_alert(message) if name == ALERT else None
+
+
+def explain(failure: Failure, connection: Connection) -> str:
+    """The reason, with what we proposed where the peer only said that it takes none of it."""
+    if failure.disagreement is None or failure.both_known:
+        return failure.reason
+    if failure.disagreement is Proposals.IKE:
+        return f"{failure.reason}; our IKE proposals: {', '.join(connection.ike_proposals)}"
+    offers = {(", ".join(child.proposals), child.level) for child in connection.children}
+    ours = " or ".join(f"{proposals} (level {level})" for proposals, level in sorted(offers))
+    return (
+        f"the peer accepts none of our proposals {ours}: it has another level of protection, or its kernel lacks the "
+        "algorithm; its own status says which"
+    )
 
 
 def _from_log(message: Section) -> Failure | None:
@@ -86,13 +190,43 @@ def _from_log(message: Section) -> Failure | None:
     line = text(message.get("msg"))
     if notify := _NOTIFY.match(line):
         meaning = _NOTIFIED.get(notify[1])
-        return Failure(connection, f"the peer answered {notify[1]}{f': {meaning}' if meaning else ''}")
+        disagreement = None
+        if notify[1] == "NO_PROPOSAL_CHOSEN":
+            disagreement = Proposals.CHILD if notify[2] == _NO_CHILD else Proposals.IKE
+        reason = f"the peer answered {notify[1]}{f': {meaning}' if meaning else ''}"
+        return Failure(connection, reason, disagreement)
     return next((Failure(connection, reason) for pattern, reason in _LOGGED if pattern.match(line)), None)
 
 
 def _from_alert(message: Section) -> Failure | None:
-    reason = _ALERTS.get(text(message.get("type")))
+    kind = text(message.get("type"))
+    reason = _ALERTS.get(kind)
     sections = message.get("ike-sa")
     if reason is None or not isinstance(sections, dict):
         return None
-    return next((Failure(name, reason) for name in sections if name.startswith(OWNED)), None)
+    disagreement = _ALERTED_DISAGREEMENT.get(kind)
+    return next((Failure(name, reason, disagreement) for name in sections if name.startswith(OWNED)), None)
+
+
+def _compared(about: Proposals, negotiation: _Negotiation) -> str:
+    theirs, ours = (listed.replace("/NO_EXT_SEQ", "") for listed in (negotiation.received, negotiation.configured))
+    reason = f"the peer proposes {theirs}, we accept {ours}"
+    if about is Proposals.IKE:
+        return f"{reason}: no IKE proposal in common"
+    there, here = _levels(theirs), _levels(ours)
+    if there & here:
+        return f"{reason}: no algorithm in common"
+    return (
+        f"{reason}: the two ends have different levels of protection, "
+        f"{' or '.join(sorted(there))} there and {' or '.join(sorted(here))} here"
+    )
+
+
+def _levels(proposals: str) -> frozenset[Level]:
+    return frozenset(map(_level, proposals.split(", ")))
+
+
+def _level(proposal: str) -> Level:
+    if proposal.startswith("AH:"):
+        return Level.AH
+    return Level.INTEGRITY if proposal.startswith("ESP:NULL") else Level.ENCRYPT

@@ -6,10 +6,13 @@ Only what carries our prefix is read. Absent keys read as empty, for charon leav
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from string import hexdigits
 
 from softmesh.charon.connection import OWNED
 from softmesh.charon.observed import ChildSa, IkeSa
 from softmesh.charon.packet import Section, Value
+
+_ALL_BITS = 0xFFFFFFFF
 
 
 def connections(listed: Iterable[Section]) -> Mapping[str, frozenset[str]]:
@@ -90,6 +93,10 @@ def _child_sa(section: str, described: Section) -> ChildSa:
         packets_in=_number(sa.get("packets-in")),
         packets_out=_number(sa.get("packets-out")),
         installed_for=_number(sa.get("install-time")),
+        if_id_in=_hexadecimal(sa.get("if-id-in")),
+        if_id_out=_hexadecimal(sa.get("if-id-out")),
+        mark_in=_mark(sa, "in"),
+        mark_out=_mark(sa, "out"),
     )
 
 
@@ -111,6 +118,18 @@ def _section(parent: Value, name: str) -> Section:
 
 def _texts(value: Value | None) -> frozenset[str]:
     return frozenset(text(item) for item in value) if isinstance(value, list) else frozenset()
+
+
+def _mark(sa: Section, direction: str) -> int | None:
+    """The mark, if it is compared in full; one that is compared in part binds to no interface of ours."""
+    full = _hexadecimal(sa.get(f"mark-mask-{direction}")) in {None, _ALL_BITS}
+    return _hexadecimal(sa.get(f"mark-{direction}")) if full else None
+
+
+def _hexadecimal(value: Value | None) -> int | None:
+    """Of a number that charon prints in hexadecimal digits alone."""
+    digits = text(value)
+    return int(digits, 16) if digits and all(digit in hexdigits for digit in digits) else None
 
 
 def _number(value: Value | None) -> int:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 
 from softmesh.charon.actions import Action, LoadConnection, UnloadConnection
 
+INSTALLED = "INSTALLED"
+_CARRYING = frozenset({INSTALLED, "REKEYING"})
+
 
 @dataclass(frozen=True, slots=True)
 class ChildSa:
@@ -15,7 +18,7 @@ class ChildSa:
     name: str
     unique_id: str
     state: str
-    """INSTALLED is the one that carries traffic; REKEYED and DELETED stay listed for a while."""
+    """REKEYED and DELETED stay listed for a while."""
     mode: str
     protocol: str
     local_ts: frozenset[str]
@@ -31,6 +34,17 @@ class ChildSa:
     packets_out: int = 0
     installed_for: int = 0
     """Seconds since it was installed."""
+    if_id_in: int | None = None
+    """The XFRM interface it is bound to; None for none. So are the next."""
+    if_id_out: int | None = None
+    mark_in: int | None = None
+    """The mark it is bound to, all 32 bits of it."""
+    mark_out: int | None = None
+
+    @property
+    def carries(self) -> bool:
+        """Whether it carries traffic: as it does while it is being rekeyed, until its successor is installed."""
+        return self.state in _CARRYING
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from softmesh.charon.connection import OWNED, Child, Connection
 from softmesh.charon.packet import Request, write_message
-from softmesh.mesh.softwire import PinnedKey, SelectorPair, Softwire
+from softmesh.mesh.softwire import InterfaceKind, PinnedKey, SelectorPair, Softwire
 
 _DIGEST_OCTETS = 8
 
@@ -66,12 +66,17 @@ def _connection(
 
 
 def _child(softwire: Softwire, pair: SelectorPair) -> Child:
+    interface = softwire.interface
     unnamed = Child(
         name="",
         mode=softwire.mode,
         local_ts=str(pair.local),
         remote_ts=str(pair.remote),
-        esp_proposals=softwire.profile.esp_proposals,
+        level=softwire.profile.level,
+        proposals=softwire.profile.proposals,
+        # Other interfaces encapsulate before IPsec: it knows the packets by their addresses and protocol.
+        if_id=interface.number if interface is not None and interface.kind is InterfaceKind.XFRM else None,
+        mark=interface.number if interface is not None and interface.kind is InterfaceKind.VTI else None,
     )
     return replace(unnamed, name=f"{pair.local}={pair.remote}-{_digest(unnamed.to_vici())}")
 

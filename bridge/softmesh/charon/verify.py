@@ -7,26 +7,29 @@ addresses than it asked for where the peer narrows them (RFC 7296 §2.9), both w
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import ip_network
 
 from softmesh.charon.connection import Child, Connection
 from softmesh.charon.observed import ChildSa, IkeSa
-from softmesh.mesh.softwire import Mode, Network
-
-_ESP = "ESP"
-
-_PROTOCOL_NUMBERS = {
-    "icmp": 1, "ipencap": 4, "ipv4": 4, "ipip": 4, "tcp": 6, "udp": 17, "ipv6": 41, "gre": 47, "esp": 50,
-    "ah": 51, "ipv6-icmp": 58, "l2tp": 115, "mpls-in-ip": 137,
-}  # fmt: skip
-"""charon prints protocols by the names of /etc/protocols, which differ between systems."""
+from softmesh.charon.selector import parse_network, parse_selector
+from softmesh.mesh.softwire import Level, Mode
 
 _ENCRYPTION = re.compile(
     r"(?P<cipher>aes|camellia)(?P<size>128|192|256)?(?:(?P<mode>gcm|ccm|gmac|ctr)(?P<icv>8|12|16|64|96|128)?)?"
 )
 _ICV_OCTETS = {None: "16", "64": "8", "96": "12", "128": "16"}
 _OTHER_ENCRYPTION = {"chacha20poly1305": "CHACHA20_POLY1305", "null": "NULL", "3des": "3DES_CBC"}
+_AEAD = re.compile(r".*_(GCM|CCM|GMAC)_.*|CHACHA20_POLY1305")
+"""Ciphers that authenticate by themselves."""
+_INTEGRITY = {
+    "md5": "HMAC_MD5_96", "md5_128": "HMAC_MD5_128", "sha": "HMAC_SHA1_96", "sha1": "HMAC_SHA1_96",
+    "sha1_160": "HMAC_SHA1_160", "aesxcbc": "AES_XCBC_96", "aescmac": "AES_CMAC_96", "camelliaxcbc": "CAMELLIA_XCBC_96",
+    "sha256": "HMAC_SHA2_256_128", "sha2_256": "HMAC_SHA2_256_128", "sha256_96": "HMAC_SHA2_256_96",
+    "sha2_256_96": "HMAC_SHA2_256_96", "sha384": "HMAC_SHA2_384_192", "sha2_384": "HMAC_SHA2_384_192",
+    "sha512": "HMAC_SHA2_512_256", "sha2_512": "HMAC_SHA2_512_256",
+}  # fmt: skip
+"""Without the GMACs: as integrity of AH charon cannot install them in Linux."""
 
 
 def verify(child_sa: ChildSa, child: Child, ike_sa: IkeSa) -> str | None:
@@ -36,22 +39,23 @@ def verify(child_sa: ChildSa, child: Child, ike_sa: IkeSa) -> str | None:
     """
     if child_sa.mode != child.mode:
         return f"asked for {child.mode} mode, negotiated {child_sa.mode or 'none'}"
-    if child_sa.protocol != _ESP:
-        return f"asked for ESP, negotiated {child_sa.protocol or 'nothing'}"
+    protocol = "AH" if child.level is Level.AH else "ESP"
+    if child_sa.protocol != protocol:
+        return f"asked for {protocol}, negotiated {child_sa.protocol or 'nothing'}"
     for side, asked, found in (
         ("local", child.local_ts, child_sa.local_ts),
         ("remote", child.remote_ts, child_sa.remote_ts),
     ):
-        if {_selector(text) for text in found} != {_selector(asked)}:
+        if {parse_selector(text) for text in found} != {parse_selector(asked)}:
             return f"asked for {side} selector {asked}, negotiated {', '.join(sorted(found)) or 'none'}"
     if child.mode is Mode.TRANSPORT:
         for side, host, selector in (
             ("local", ike_sa.local_host, child.local_ts),
             ("remote", ike_sa.remote_host, child.remote_ts),
         ):
-            if _network(host) != _selector(selector)[0]:
+            if parse_network(host) != parse_selector(selector)[0]:
                 return f"transport mode for {side} {selector} between other hosts ({host})"
-    return _verify_encryption(child_sa, child)
+    return _verify_binding(child_sa, child) or _verify_algorithms(child_sa, child)
 
 
 def verify_peer(ike_sa: IkeSa, connection: Connection) -> str | None:
@@ -60,7 +64,7 @@ def verify_peer(ike_sa: IkeSa, connection: Connection) -> str | None:
         ("local", connection.local_address, ike_sa.local_host),
         ("remote", connection.remote_address, ike_sa.remote_host),
     ):
-        if _network(found) != _network(asked):
+        if parse_network(found) != parse_network(asked):
             return f"asked for {side} address {asked}, found {found or 'none'}"
     for side, asked, found in (
         ("local", connection.local_id, ike_sa.local_id),
@@ -71,51 +75,65 @@ def verify_peer(ike_sa: IkeSa, connection: Connection) -> str | None:
     return None
 
 
-def _verify_encryption(child_sa: ChildSa, child: Child) -> str | None:
-    asked = [_encryption(proposal) for proposal in child.esp_proposals]
-    # An empty set is a proposal of which we cannot tell the cipher ("default"): charon holds to it, so
-    # anything goes but no cipher at all.
-    if child_sa.encr_alg in {"", "NULL"} and not any("NULL" in ciphers for ciphers in asked):
-        return f"asked for {', '.join(child.esp_proposals)}, negotiated no encryption"
-    if all(asked) and not any(child_sa.encr_alg in ciphers for ciphers in asked):
-        return f"asked for {', '.join(child.esp_proposals)}, negotiated {child_sa.encr_alg}"
+def _verify_binding(child_sa: ChildSa, child: Child) -> str | None:
+    for what, asked, found in (
+        ("if_id", child.if_id, (child_sa.if_id_in, child_sa.if_id_out)),
+        ("mark", child.mark, (child_sa.mark_in, child_sa.mark_out)),
+    ):
+        if found != (asked, asked):
+            inbound, outbound = map(_printed_number, found)
+            return f"asked for {what} {_printed_number(asked)}, found {inbound} inbound and {outbound} outbound"
     return None
 
 
+def _verify_algorithms(child_sa: ChildSa, child: Child) -> str | None:
+    found = "/".join(filter(None, (child_sa.encr_alg, child_sa.integ_alg)))
+    reason = f"asked for {', '.join(child.proposals)}, negotiated"
+    # Whatever is proposed, by a name that we cannot tell the algorithms of ("default"): charon holds to that, so
+    # anything goes but less than the level of protection says.
+    if child.level is Level.ENCRYPT and (not child_sa.encr_alg or child_sa.encr_alg.startswith("NULL")):
+        return f"{reason} no encryption"
+    if not child_sa.integ_alg and not _AEAD.fullmatch(child_sa.encr_alg):
+        return f"{reason} no integrity"
+    if any(_algorithms(proposal).hold(child_sa) for proposal in child.proposals):
+        return None
+    return f"{reason} {found}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Algorithms:
+    """Those of a proposal, as ``ChildSa`` spells them; none of a kind where it names none known to us."""
+
+    encryption: frozenset[str]
+    integrity: frozenset[str]
+
+    def hold(self, sa: ChildSa) -> bool:
+        """Whether an SA's algorithms are of the proposal, or may be."""
+        if self.encryption and sa.encr_alg not in self.encryption:
+            return False
+        return not (self.integrity and sa.integ_alg) or sa.integ_alg in self.integrity
+
+
 @lru_cache(maxsize=1024)
-def _encryption(proposal: str) -> frozenset[str]:
-    """The ciphers of a proposal as ``ChildSa.encr_alg`` spells them; empty where one is unknown to us."""
-    found = set()
-    for token in proposal.lower().split("-"):
-        if token in _OTHER_ENCRYPTION:
-            found.add(_OTHER_ENCRYPTION[token])
-        elif match := _ENCRYPTION.fullmatch(token):
-            cipher, mode = match["cipher"].upper(), (match["mode"] or "cbc").upper()
-            if mode in {"GCM", "CCM"}:
-                mode += "_" + _ICV_OCTETS.get(match["icv"], match["icv"])
-            # GMAC encrypts nothing, and charon says so in its name for it.
-            null = "NULL_" if mode == "GMAC" else ""
-            found.add(f"{null}{cipher}_{mode}_{match['size'] or '128'}")
-    return frozenset(found)
+def _algorithms(proposal: str) -> _Algorithms:
+    tokens = proposal.lower().split("-")
+    encryption = {name for token in tokens if (name := _encryption(token))}
+    return _Algorithms(frozenset(encryption), frozenset(_INTEGRITY[token] for token in tokens if token in _INTEGRITY))
 
 
-# Every pass verifies every SA, and hardly any selector is new.
-@lru_cache(maxsize=65536)
-def _selector(text: str) -> tuple[Network | str, int | str | None]:
-    """A selector's network and protocol, comparable whether Softmesh or charon wrote it."""
-    network, bracket, protocol = text.removesuffix("]").partition("[")
-    return _network(network), _protocol(protocol) if bracket else None
+def _encryption(token: str) -> str | None:
+    if (other := _OTHER_ENCRYPTION.get(token)) or not (match := _ENCRYPTION.fullmatch(token)):
+        return other
+    cipher, mode = match["cipher"].upper(), (match["mode"] or "cbc").upper()
+    if mode in {"GCM", "CCM"}:
+        mode += "_" + _ICV_OCTETS.get(match["icv"], match["icv"])
+    # GMAC encrypts nothing, and charon says so in its name for it.
+    null = "NULL_" if mode == "GMAC" else ""
+    return f"{null}{cipher}_{mode}_{match['size'] or '128'}"
 
 
-def _network(text: str) -> Network | str:
-    try:
-        return ip_network(text)
-    except ValueError:
-        return text  # a range, which equals no network; or %any
-
-
-def _protocol(text: str) -> int | str:
-    return int(text) if text.isdecimal() else _PROTOCOL_NUMBERS.get(text, text)
+def _printed_number(number: int | None) -> str:
+    return "none" if number is None else f"{number:#x}"
 
 
 def _printed_identity(identity: str) -> tuple[str, ...]:

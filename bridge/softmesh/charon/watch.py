@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from softmesh.charon.ability import Ability
 from softmesh.charon.actions import Action, Initiate, LoadConnection, UnloadConnection
 from softmesh.charon.driver import Driver
-from softmesh.charon.failure import ALERT, LOG, from_event
+from softmesh.charon.failure import ALERT, LOG, Failure, Failures
+from softmesh.charon.listing import ike_sas, is_up
 from softmesh.charon.observed import Observed
 from softmesh.charon.packet import Section
 from softmesh.charon.vici import CommandError, Vici
@@ -45,7 +47,11 @@ class Watch:
         """Calls ``on_change`` when a look is due because of events that came while the last one still served."""
         self._asked_at: float | None = None
         """When charon was asked for what it holds; None while no answer is awaited."""
-        self._failures: dict[str, str] = {}
+        self._failures = Failures()
+        self._loaded: frozenset[str] = frozenset()
+        """Names of our connections, as of the last look."""
+        self.ability: Ability | None = None
+        """What this charon can; None until it was looked at for the first time since it was connected."""
 
     async def run(self) -> None:
         """Keep connected until cancelled."""
@@ -71,9 +77,9 @@ class Watch:
         return ""
 
     @property
-    def failures(self) -> Mapping[str, str]:
+    def failures(self) -> Mapping[str, Failure]:
         """Why the last attempt of a connection failed, by its name, where charon told."""
-        return self._failures
+        return self._failures.told
 
     def suspect(self) -> None:
         """Let no look serve that was made before now: something may have changed without an event."""
@@ -93,9 +99,12 @@ class Watch:
             self._observed = None
             self._asked_at = now
             try:
+                if self.ability is None:
+                    self.ability = await self._driver.ability()
                 self._observed = await self._driver.observe()
             finally:
                 self._asked_at = None
+            self._loaded = frozenset(self._observed.connections)
         return self._observed
 
     async def apply(self, actions: Iterable[Action]) -> list[tuple[Action, str]]:
@@ -114,11 +123,11 @@ class Watch:
             except CommandError as error:
                 refused.append((action, str(error)))
                 if isinstance(action, LoadConnection | Initiate):
-                    self._failures[_connection(action)] = str(error)
+                    self._failures.note(_connection(action), str(error))
             else:
                 applied.append(action)
                 if isinstance(action, LoadConnection | UnloadConnection):
-                    self._failures.pop(_connection(action), None)
+                    self._failures.forget(_connection(action))
         if applied and self._observed is not None:
             self._observed = self._observed.after(applied)
         return refused
@@ -132,8 +141,11 @@ class Watch:
         self._on_change()
 
     def _on_event(self, name: str, message: Section) -> None:
-        if (failure := from_event(name, message)) is not None:
-            self._failures[failure.connection] = failure.reason
+        if name in {LOG, ALERT}:
+            self._failures.hear(name, message, self._loaded)
+        elif name == "child-updown" and is_up(message):
+            for sa in ike_sas([message]):
+                self._failures.forget(sa.connection)
         if name == LOG:
             return
         now = self._monotonic()
@@ -147,6 +159,7 @@ class Watch:
     def _on_connection(self, up: bool) -> None:
         self.suspect()
         self._failures.clear()
+        self.ability = None
         self._on_change()
 
 

@@ -17,22 +17,22 @@ from softmesh.charon.actions import (
     LoadKey,
     TerminateChild,
     TerminateIke,
-    UnloadConnection,
 )
 from softmesh.charon.connection import Child, Connection
-from softmesh.charon.observed import ChildSa, IkeSa, Observed
-from softmesh.charon.render import identity, merge, render
-from softmesh.charon.verify import verify
+from softmesh.charon.failure import Failure, explain
+from softmesh.charon.observed import INSTALLED, ChildSa, IkeSa, Observed
+from softmesh.charon.render import merge, render
+from softmesh.charon.verify import verify, verify_peer
 from softmesh.control.progress import Pace, Progress, State, backoff, elected, takeover_at
+from softmesh.control.succession import Claim, removals
 from softmesh.mesh.desired import Desired
 from softmesh.mesh.identity import Identity
 from softmesh.mesh.refusal import Refusal
-from softmesh.mesh.softwire import Mode, Softwire, SoftwireId
+from softmesh.mesh.softwire import Level, Mode, Softwire, SoftwireId
 
 _HALF_OPEN = frozenset({"CREATED", "CONNECTING"})
-_INSTALLED = "INSTALLED"
+_AUTHENTICATED = frozenset({"ESTABLISHED", "REKEYING"})
 _CREATING_CHILD = "CHILD_CREATE"
-_DELETING_CHILD = "CHILD_DELETE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,15 @@ class Plan:
     wake_at: float | None = None
     installed: Mapping[SoftwireId, tuple[ChildSa, ...]] = field(default_factory=dict)
     """The CHILD SAs that carry each softwire."""
+    standing_in: tuple[ChildSa, ...] = ()
+    """CHILD SAs of an earlier configuration that stay until what takes over from them is up."""
+    puzzling: bool = False
+    """Whether some softwire has lacked an SA for so long that charon's log is worth listening to."""
+
+    @property
+    def standing(self) -> frozenset[SoftwireId]:
+        """Softwires with at least one CHILD SA that carries traffic and is what was asked for."""
+        return frozenset(wire for wire, sas in self.installed.items() if sas)
 
 
 def plan(
@@ -56,14 +65,20 @@ def plan(
     own: Identity,
     pace: Pace,
     may_remove: bool,
-    failures: Mapping[str, str] | None = None,
+    failures: Mapping[str, Failure] | None = None,
+    blocked: Mapping[SoftwireId, str] | None = None,
 ) -> Plan:
     """Plan one pass.
 
     ``may_remove`` is False while a source has not said all it knows: then only additions (nothing is torn down on
-    ignorance). ``failures`` says by connection why its last attempt failed, where charon told.
+    ignorance). ``failures`` says by connection why its last attempt failed, where charon told. ``blocked`` are
+    softwires that must carry nothing, each with the reason: what they need in the kernel is not there. Even on
+    ignorance nothing of them is left.
     """
-    rendered = {wire: render(softwire, own.authenticator) for wire, softwire in desired.softwires.items()}
+    blocked = blocked or {}
+    rendered = {
+        wire: render(softwire, own.authenticator) for wire, softwire in desired.softwires.items() if wire not in blocked
+    }
     wanted = {connection.name: connection for connection in merge(c for cs in rendered.values() for c in cs)}
     by_connection: dict[str, list[IkeSa]] = defaultdict(list)
     for sa in observed.ike_sas:
@@ -75,7 +90,10 @@ def plan(
     actions.extend(_loads(wanted, observed))
 
     half_open = sum(sa.state in _HALF_OPEN and sa.initiator for sa in observed.ike_sas)
-    remembered: dict[SoftwireId, Progress] = {}
+    barred = {wire: softwire for wire, softwire in desired.softwires.items() if wire in blocked}
+    remembered = {wire: _refused(progress.get(wire), blocked[wire], now) for wire in barred}
+    heirs: list[Claim] = []
+    puzzling = False
     installed: dict[SoftwireId, tuple[ChildSa, ...]] = {}
     wakes: list[float] = []
     # Those whose turn has waited longest come first, so that the ceiling starves nobody.
@@ -88,14 +106,43 @@ def plan(
         remembered[wire] = outcome.progress
         installed[wire] = outcome.installed
         wakes.extend(outcome.wakes)
+        if (missing_since := outcome.progress.missing_since) is not None:
+            patient_until = missing_since + pace.patience
+            puzzling |= now >= patient_until or outcome.progress.attempts > 1
+            if now < patient_until:
+                wakes.append(patient_until)
+        since = outcome.progress.superseded_since
+        if outcome.missing and (since is None or now < since + pace.succession):
+            heirs.append(Claim(desired.softwires[wire], outcome.missing))
 
-    if may_remove:
-        heirs = _heirs(desired, remembered, own, pace, now)
-        removals, spared = _removals(wanted, observed, heirs)
-        actions.extend(removals)
-        if spared:
-            wakes.append(now + pace.poll)
-    return Plan(tuple(actions), remembered, min(wakes, default=None), installed)
+    never = [render(softwire, own.authenticator) for softwire in barred.values()]
+    gone = removals(
+        wanted,
+        observed,
+        own,
+        may_remove=may_remove,
+        heirs=heirs,
+        blocked=[Claim(softwire, cs[0].children) for softwire, cs in zip(barred.values(), never, strict=True)],
+        blocked_connections={connection.name for connections in never for connection in connections},
+    )
+    actions.extend(gone.actions)
+    if gone.standing_in:
+        wakes.append(now + pace.poll)
+    for wire in rendered:
+        remembered[wire] = _superseding(remembered[wire], now, wire in gone.heirs)
+    # Softwires that share a connection come to the same conclusions about it.
+    distinct = tuple(dict.fromkeys(actions))
+    return Plan(distinct, remembered, min(wakes, default=None), installed, gone.standing_in, puzzling)
+
+
+def _refused(before: Progress | None, reason: str, now: float) -> Progress:
+    lasting = before is not None and before.state is State.REFUSED
+    return Progress(State.REFUSED, before.since if before is not None and lasting else now, reason)
+
+
+def _superseding(progress: Progress, now: float, inherits: bool) -> Progress:
+    since = progress.superseded_since if progress.superseded_since is not None else now
+    return replace(progress, superseded_since=since if inherits else None)
 
 
 def _turn(progress: Progress | None, wire: SoftwireId) -> tuple[float, int, int, int]:
@@ -117,6 +164,7 @@ class _Outcome:
     actions: list[Action]
     progress: Progress
     installed: tuple[ChildSa, ...]
+    missing: tuple[Child, ...]
     opened: int
     wakes: list[float]
 
@@ -131,7 +179,7 @@ class _SoftwirePlan:
         by_connection: Mapping[str, Sequence[IkeSa]],
         pace: Pace,
         now: float,
-        failures: Mapping[str, str],
+        failures: Mapping[str, Failure],
     ) -> None:
         self._wire = softwire.id
         self._softwire = softwire
@@ -151,7 +199,7 @@ class _SoftwirePlan:
         opened = 0
         wakes: list[float] = []
         if wrong:
-            self._actions.extend(TerminateChild(sa.unique_id, sa.name) for sa, _ in wrong)
+            self._actions.extend(action for action, _ in wrong)
             wakes.append(self._now + self._pace.poll)
         elif missing:
             after, opened, wakes = self._complete(after, missing, room)
@@ -165,33 +213,40 @@ class _SoftwirePlan:
         else:
             after = replace(after, surplus_since=None)
         after = self._state(before, after, carrying, missing, dropped)
-        return _Outcome(self._actions, after, tuple(sas[0] for sas in carrying.values()), opened, wakes)
+        installed = tuple(sas[0] for sas in carrying.values())
+        return _Outcome(self._actions, after, installed, tuple(missing), opened, wakes)
 
-    def _sort(self) -> tuple[dict[str, list[ChildSa]], list[tuple[ChildSa, str]]]:
-        """The installed CHILD SAs that are what was asked for, newest first, by child; and those that are not."""
+    def _sort(self) -> tuple[dict[str, list[ChildSa]], list[tuple[Action, str]]]:
+        """The CHILD SAs that carry what was asked for, newest first, by child; and how to end what is not."""
         carrying: dict[str, list[ChildSa]] = {}
-        wrong: list[tuple[ChildSa, str]] = []
+        wrong: list[tuple[Action, str]] = []
+        peers = {connection.name: connection for connection in self._connections}
         for ike in self._sas:
+            stranger = verify_peer(ike, peers[ike.connection]) if ike.state in _AUTHENTICATED else None
+            if stranger is not None:
+                wrong.append((TerminateIke(ike.unique_id, ike.connection), stranger))
+                continue
             for sa in ike.children:
                 child = self._children.get(sa.name)
-                if child is None or sa.state != _INSTALLED:
+                if child is None or not sa.carries:
                     continue
                 reason = verify(sa, child, ike)
                 if reason is None:
                     carrying.setdefault(sa.name, []).append(sa)
                 else:
-                    wrong.append((sa, reason))
+                    wrong.append((TerminateChild(sa.unique_id, sa.name), reason))
         for sas in carrying.values():
-            sas.sort(key=lambda sa: (sa.installed_for, -int(sa.unique_id or 0)))
+            sas.sort(key=lambda sa: (sa.state != INSTALLED, sa.installed_for, -int(sa.unique_id or 0)))
         return carrying, wrong
 
     def _remember(
-        self, before: Progress | None, missing: Sequence[Child], wrong: Sequence[tuple[ChildSa, str]]
+        self, before: Progress | None, missing: Sequence[Child], wrong: Sequence[tuple[Action, str]]
     ) -> Progress:
         base = before or Progress(State.WANTED, self._now)
         if not missing:
             return replace(base, attempts=0, next_attempt=0.0, missing_since=None, failure="")
-        told = next((self._failures[c.name] for c in self._connections if c.name in self._failures), base.failure)
+        known = (explain(self._failures[c.name], c) for c in self._connections if c.name in self._failures)
+        told = next(known, base.failure)
         failure = wrong[0][1] if wrong else told
         if base.missing_since is not None:
             return replace(base, failure=failure)
@@ -230,14 +285,12 @@ class _SoftwirePlan:
         actions: list[Action] = []
         kept = {sas[0].unique_id for sas in carrying.values()}
         for ike in self._sas:
-            if ike.state == "ESTABLISHED" and not any(sa.unique_id in kept for sa in ike.children):
+            surplus = [sa for sa in ike.children if sa.name in self._children and sa.unique_id not in kept]
+            # Others of its CHILD SAs may be another softwire's, or stand in for what is still to come.
+            if ike.state == "ESTABLISHED" and not any(sa.carries and sa not in surplus for sa in ike.children):
                 actions.append(TerminateIke(ike.unique_id, ike.connection))
             else:
-                actions.extend(
-                    TerminateChild(sa.unique_id, sa.name)
-                    for sa in ike.children
-                    if sa.state == _INSTALLED and sa.name in self._children and sa.unique_id not in kept
-                )
+                actions.extend(TerminateChild(sa.unique_id, sa.name) for sa in surplus if sa.state == INSTALLED)
         return actions
 
     def _state(
@@ -253,8 +306,9 @@ class _SoftwirePlan:
         else:
             reason = self._next_step(after)
             if self._softwire.mode is Mode.TRANSPORT:
-                # kernel-libipsec, and a kernel without ESP, answer NO_PROPOSAL_CHOSEN, which helps nobody.
-                reason += "; transport mode needs a kernel that has ESP"
+                # kernel-libipsec, and a kernel without them, answer NO_PROPOSAL_CHOSEN, which helps nobody.
+                protocol = "AH" if self._softwire.profile.level is Level.AH else "ESP"
+                reason += f"; transport mode needs a kernel that has {protocol}"
             if after.failure:
                 reason = f"{after.failure}; {reason}"
             if carrying:
@@ -277,59 +331,3 @@ class _SoftwirePlan:
         if after.attempts == 0:
             return "the peer initiates, having the lower endpoint" if not elected(self._wire) else "initiating"
         return f"attempt {after.attempts} made, no answer accepted yet"
-
-
-def _heirs(
-    desired: Desired, progress: Mapping[SoftwireId, Progress], own: Identity, pace: Pace, now: float
-) -> frozenset[tuple[str, str, str, str]]:
-    """Between whom a superseded SA may still stand: endpoints and identities of softwires not yet up again.
-
-    Make before break, but only where both identities are still the ones we would accept: a withdrawn key has no heir.
-    """
-    ours = identity(own.authenticator)
-    return frozenset(
-        (str(wire.local), str(wire.remote), ours, identity(key.authenticator))
-        for wire, softwire in desired.softwires.items()
-        if progress[wire].state is not State.UP and now < (progress[wire].missing_since or now) + pace.succession
-        for key in softwire.keys
-    )
-
-
-def _removals(
-    wanted: Mapping[str, Connection], observed: Observed, heirs: frozenset[tuple[str, str, str, str]]
-) -> tuple[list[Action], bool]:
-    """Unload and terminate what is ours and not wanted: the connection first, lest the peer set it up again at once.
-
-    Also returns whether anything was spared until its heir stands.
-    """
-    actions: list[Action] = [UnloadConnection(name) for name in observed.connections if name not in wanted]
-    spared = False
-    for ike in observed.ike_sas:
-        heir = _succession(ike) in heirs
-        connection = wanted.get(ike.connection)
-        if connection is None:
-            spared |= heir
-            if not heir and ike.state != "DELETING":
-                actions.append(TerminateIke(ike.unique_id, ike.connection))
-            continue
-        names = {child.name for child in connection.children}
-        installed = {sa.name for sa in ike.children if sa.state == _INSTALLED}
-        successors = {(c.local_ts, c.remote_ts): c.name for c in connection.children}
-        for sa in ike.children:
-            if sa.state != _INSTALLED or sa.name in names:
-                continue
-            successor = successors.get((" ".join(sa.local_ts), " ".join(sa.remote_ts)))
-            if heir and successor is not None and successor not in installed:
-                spared = True
-            elif _DELETING_CHILD not in ike.tasks:
-                actions.append(TerminateChild(sa.unique_id, sa.name))
-    return actions, spared
-
-
-def _succession(ike: IkeSa) -> tuple[str, str, str, str]:
-    return ike.local_host, ike.remote_host, _as_identity(ike.local_id), _as_identity(ike.remote_id)
-
-
-def _as_identity(listed: str) -> str:
-    """An ID_KEY_ID as list-sas prints it, in the form a connection has it."""
-    return listed if listed.startswith("@#") else f"@#{listed.replace(':', '')}"

@@ -23,7 +23,7 @@ class State(enum.StrEnum):
     PENDING_KEY = "pending-key"
     """No key was found that hashes to an advertised authenticator."""
     REFUSED = "refused"
-    """Policy or the announcement itself forbids it."""
+    """Policy or the announcement itself forbids it, or what it needs in the kernel could not be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class Progress:
     """Since when a CHILD SA it should have has been absent; None while none is."""
     surplus_since: float | None = None
     """Since when there has been more than one SA for the same traffic."""
+    superseded_since: float | None = None
+    """Since when SAs of an earlier configuration have stood in for what it lacks; None while none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Pace:
     """How long surplus SAs are left alone: a rekeying has two for a moment."""
     succession: float = 30.0
     """How long an SA of a superseded configuration may outlive it while its successor comes up."""
+    patience: float = 1.0
+    """How long an SA may be missing before charon's log is listened to for the reason, which is not cheap."""
     poll: float = 0.25
     """How often an attempt under way is looked at: its failure raises no event."""
 

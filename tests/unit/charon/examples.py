@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.charon.packet import Section
-from softmesh.mesh.softwire import Mode, PinnedKey, Profile, Selector, SelectorPair, Softwire, SoftwireId
+from softmesh.mesh.softwire import Level, Mode, PinnedKey, Profile, Selector, SelectorPair, Softwire, SoftwireId
 
-PROFILE = Profile(("aes256gcm16-prfsha384-x25519",), ("aes256gcm16-x25519",))
+PROFILE = Profile(Level.ENCRYPT, ("aes256gcm16-prfsha384-x25519",), ("aes256gcm16-x25519",))
 LOCAL, REMOTE = "2001:db8:f::1", "2001:db8:f::2"
 FIRST = ("10.1.0.0/24", "10.2.0.0/24")
 SECOND = ("10.1.1.0/24", "10.2.0.0/24")

@@ -104,3 +104,32 @@ def test_connections_and_their_children_are_named() -> None:
 def test_keys_are_named() -> None:
     assert listing.key_ids({"keys": [b"08bf2a7e", b"f150e4b9"]}) == {"08bf2a7e", "f150e4b9"}
     assert listing.key_ids({}) == frozenset()
+
+
+def test_what_binds_an_sa_to_an_interface_is_read_in_hexadecimal() -> None:
+    """Recorded from charon 5.9.8."""
+    bound: Section = {
+        "if-id-in": b"0a1b2c3d",
+        "if-id-out": b"0a1b2c3d",
+        "mark-in": b"0000001f",
+        "mark-out": b"80000000",
+    }
+    (sa,) = listing.ike_sas([{"softmesh-x": {"child-sas": {"c-1": bound}}}])[0].children
+    assert (sa.if_id_in, sa.if_id_out, sa.mark_in, sa.mark_out) == (0x0A1B2C3D, 0x0A1B2C3D, 0x1F, 0x80000000)
+    (plain,) = listing.ike_sas([{"softmesh-x": {"child-sas": {"c-1": {}}}}])[0].children
+    assert (plain.if_id_in, plain.if_id_out, plain.mark_in, plain.mark_out) == (None, None, None, None)
+
+
+def test_a_mark_that_is_compared_in_part_is_none_of_ours() -> None:
+    partial: Section = {"mark-in": b"0000001f", "mark-mask-in": b"000000ff"}
+    (sa,) = listing.ike_sas([{"softmesh-x": {"child-sas": {"c-1": partial}}}])[0].children
+    assert sa.mark_in is None
+
+
+def test_an_sa_carries_until_its_successor_is_installed() -> None:
+    carrying = [
+        state
+        for state in ("CREATED", "INSTALLING", "INSTALLED", "REKEYING", "REKEYED", "DELETING", "DELETED")
+        if ChildSa("c", "1", state, "tunnel", "ESP", frozenset(), frozenset()).carries
+    ]
+    assert carrying == ["INSTALLED", "REKEYING"]

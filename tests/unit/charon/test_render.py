@@ -18,7 +18,7 @@ from softmesh.charon.actions import (
 from softmesh.charon.connection import OWNED
 from softmesh.charon.packet import MAX_NAME, read_message, write_message
 from softmesh.charon.render import load_key_message, merge, render
-from softmesh.mesh.softwire import Profile, Softwire
+from softmesh.mesh.softwire import Interface, InterfaceKind, Level, Profile, Softwire
 from tests.unit.charon.examples import (
     FIRST,
     LOCAL,
@@ -74,7 +74,7 @@ def test_prefixes_change_the_children_and_not_the_connection() -> None:
     "changed",
     [
         softwire(keys=(pinned(3),)),
-        softwire(profile=Profile(("aes128-sha256-x25519",), ("aes256gcm16-x25519",))),
+        softwire(profile=Profile(Level.ENCRYPT, ("aes128-sha256-x25519",), ("aes256gcm16-x25519",))),
         softwire(remote="2001:db8:f::3"),
     ],
     ids=["key", "proposals", "address"],
@@ -91,10 +91,39 @@ def test_our_own_key_changes_the_name() -> None:
 
 def test_esp_proposals_change_the_child_and_not_the_connection() -> None:
     (connection,) = render(softwire(), OWN_AUTHENTICATOR)
-    profile = replace(softwire().profile, esp_proposals=("aes128gcm16",))
+    profile = replace(softwire().profile, proposals=("aes128gcm16",))
     (other,) = render(softwire(profile=profile), OWN_AUTHENTICATOR)
     assert other.name == connection.name
     assert other.children[0].name != connection.children[0].name
+
+
+@pytest.mark.parametrize(
+    ("level", "key"), [(Level.ENCRYPT, "esp_proposals"), (Level.INTEGRITY, "esp_proposals"), (Level.AH, "ah_proposals")]
+)
+def test_the_level_says_which_protocol_is_proposed(level: Level, key: str) -> None:
+    profile = Profile(level, ("aes256gcm16-prfsha384-x25519",), ("the-proposal",))
+    (connection,) = render(softwire(profile=profile), OWN_AUTHENTICATOR)
+    sent = connection.children[0].to_vici()
+    assert {name: sent[name] for name in sent if name.endswith("_proposals")} == {key: ["the-proposal"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        (InterfaceKind.XFRM, {"if_id_in": "0xa1b2c3d4", "if_id_out": "0xa1b2c3d4"}),
+        (InterfaceKind.VTI, {"mark_in": "0xa1b2c3d4", "mark_out": "0xa1b2c3d4"}),
+        (InterfaceKind.IP_IN_IP, {}),
+        (InterfaceKind.GRE, {}),
+    ],
+)
+def test_interfaces_bind_the_children_of_tunnel_mode(kind: InterfaceKind, keys: dict[str, str]) -> None:
+    (plain,) = render(softwire(), OWN_AUTHENTICATOR)
+    (bound,) = render(replace(softwire(), interface=Interface(kind, 0xA1B2C3D4)), OWN_AUTHENTICATOR)
+    sent = bound.children[0].to_vici()
+    assert {name: sent[name] for name in sent if name.startswith(("if_id", "mark", "set_"))} == keys
+    # Two planes share the connection; the child has another name only where it has other content.
+    assert bound.name == plain.name
+    assert (bound.children[0].name == plain.children[0].name) is not bool(keys)
 
 
 def test_each_key_has_a_connection_of_its_own() -> None:

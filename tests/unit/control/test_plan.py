@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from softmesh.charon.actions import (
-    Action,
     Initiate,
     LoadConnection,
     LoadKey,
@@ -17,46 +15,27 @@ from softmesh.charon.actions import (
     TerminateIke,
     UnloadConnection,
 )
+from softmesh.charon.failure import Failure, Proposals
 from softmesh.charon.render import render
-from softmesh.control.plan import Plan, plan
-from softmesh.control.progress import Pace, Progress, State, backoff, elected, takeover_at
+from softmesh.control.plan import Plan
+from softmesh.control.progress import State, backoff, elected, takeover_at
 from softmesh.mesh.desired import Desired
 from softmesh.mesh.refusal import Refusal, Rule
-from softmesh.mesh.softwire import Profile, SoftwireId
-from tests.unit.control.world import HIGHER, LOWER, OWN, World, desired, softwire
-
-PACE = Pace()
-
-
-def planned(
-    wanted: Desired,
-    world: World,
-    now: float = 0.0,
-    progress: Mapping[SoftwireId, Progress] | None = None,
-    **changes: Any,
-) -> Plan:
-    settings: dict[str, Any] = {"own": OWN, "pace": PACE, "may_remove": True} | changes
-    return plan(wanted, world.observed(), progress or {}, now, **settings)
-
-
-def settled(wanted: Desired, world: World, **changes: Any) -> Plan:
-    """Plan and apply until nothing is left to do; fails if that takes long."""
-    outcome = Plan()
-    for now in range(20):
-        outcome = planned(wanted, world, float(now), outcome.progress, **changes)
-        if not outcome.actions:
-            return outcome
-        world.apply(outcome.actions)
-    raise AssertionError(f"does not settle: {outcome.actions}")
-
-
-def kinds(actions: tuple[Action, ...]) -> list[type]:
-    return [type(action) for action in actions]
-
-
-def the(outcome: Plan) -> Progress:
-    (progress,) = outcome.progress.values()
-    return progress
+from softmesh.mesh.softwire import SoftwireId
+from tests.unit.control.world import (
+    HIGHER,
+    IKE,
+    LOWER,
+    OWN,
+    PACE,
+    World,
+    desired,
+    kinds,
+    planned,
+    settled,
+    softwire,
+    the,
+)
 
 
 def test_new_softwire_is_loaded_and_initiated_then_left_alone() -> None:
@@ -82,9 +61,12 @@ def test_the_lower_endpoint_initiates_and_the_other_takes_over_in_time() -> None
     assert the(first).state is State.WANTED
     world.apply(first.actions)
     assert first.wake_at is not None
-    assert PACE.takeover <= first.wake_at <= 1.5 * PACE.takeover
-    assert planned(wanted, world, first.wake_at - 0.01, first.progress).actions == ()
-    assert kinds(planned(wanted, world, first.wake_at, first.progress).actions) == [Initiate]
+    assert first.wake_at == PACE.patience
+    second = planned(wanted, world, first.wake_at, first.progress)
+    assert second.wake_at is not None
+    assert PACE.takeover <= second.wake_at <= 1.5 * PACE.takeover
+    assert planned(wanted, world, second.wake_at - 0.01, second.progress).actions == ()
+    assert kinds(planned(wanted, world, second.wake_at, second.progress).actions) == [Initiate]
 
 
 def test_towards_a_peer_that_only_transmits_nothing_is_ever_initiated() -> None:
@@ -209,8 +191,9 @@ def test_unloaded_by_somebody_else_is_loaded_again_without_touching_the_sa() -> 
     [
         ({"mode": "transport"}, "mode"),
         ({"remote_ts": frozenset({"10.9.0.0/25"})}, "selector"),
-        ({"encr_alg": "AES_CBC_128"}, "AES_CBC_128"),
+        ({"encr_alg": "AES_CBC_128", "integ_alg": "HMAC_SHA2_256_128"}, "AES_CBC_128"),
         ({"protocol": "AH"}, "AH"),
+        ({"if_id_in": 7, "if_id_out": 7}, "if_id"),
     ],
 )
 def test_sa_that_is_not_what_was_asked_for_is_terminated_and_tried_again_later(
@@ -277,52 +260,6 @@ def test_with_two_keys_each_attempt_tries_another() -> None:
     assert tried[0] != tried[1]
 
 
-def test_withdrawn_key_ends_the_sa_made_with_it_at_once() -> None:
-    world = World()
-    settled(desired(softwire(keys=("old",))), world)
-    outcome = planned(desired(softwire(keys=("new",))), world, 50.0)
-    assert kinds(outcome.actions) == [LoadConnection, Initiate, UnloadConnection, TerminateIke]
-
-
-def test_change_of_esp_proposals_makes_the_new_child_before_it_breaks_the_old() -> None:
-    world = World()
-    before = settled(desired(softwire()), world)
-    changed = desired(softwire(profile=replace(softwire().profile, esp_proposals=("aes256gcm16", "aes128gcm16"))))
-    outcome = planned(changed, world, 50.0, before.progress)
-    assert kinds(outcome.actions) == [LoadConnection, Initiate]
-    world.apply(outcome.actions)
-    outcome = planned(changed, world, 50.1, outcome.progress)
-    assert kinds(outcome.actions) == [TerminateChild]
-    world.apply(outcome.actions)
-    assert [len(sa.children) for sa in world.sas] == [1]
-
-
-def test_change_of_ike_proposals_makes_before_it_breaks() -> None:
-    world = World()
-    before = settled(desired(softwire()), world)
-    changed = desired(softwire(profile=IKE_CHANGED))
-    outcome = planned(changed, world, 50.0, before.progress)
-    assert kinds(outcome.actions) == [LoadConnection, Initiate, UnloadConnection]
-    world.apply(outcome.actions)
-    after = planned(changed, world, 50.1, outcome.progress)
-    assert kinds(after.actions) == [TerminateIke]
-    world.apply(after.actions)
-    assert len(world.sas) == 1
-
-
-IKE_CHANGED = Profile(("aes128gcm16-prfsha256-x25519",), ("aes256gcm16-x25519",))
-
-
-def test_superseded_sa_does_not_outlive_its_time_if_the_successor_never_comes() -> None:
-    world = World()
-    before = settled(desired(softwire()), world)
-    changed = desired(softwire(profile=IKE_CHANGED))
-    outcome = planned(changed, world, 50.0, before.progress)
-    world.apply(tuple(a for a in outcome.actions if not isinstance(a, Initiate)))
-    assert TerminateIke not in kinds(planned(changed, world, 50.0 + PACE.succession - 1, outcome.progress).actions)
-    assert TerminateIke in kinds(planned(changed, world, 50.0 + PACE.succession + 1, outcome.progress).actions)
-
-
 def test_softwire_that_cannot_carry_everything_is_degraded_and_says_so() -> None:
     world = World()
     wire = softwire()
@@ -334,7 +271,7 @@ def test_softwire_that_cannot_carry_everything_is_degraded_and_says_so() -> None
 def test_reason_of_a_failure_is_kept_until_it_is_up() -> None:
     world, wanted = World(answering=False), desired(softwire())
     name = render(softwire(), OWN.authenticator)[0].name
-    first = planned(wanted, world, failures={name: "the peer does not answer"})
+    first = planned(wanted, world, failures={name: Failure(name, "the peer does not answer")})
     world.apply(first.actions)
     second = planned(wanted, world, 1.0, first.progress)
     assert the(second).reason.startswith("the peer does not answer; ")
@@ -364,3 +301,103 @@ def test_backoff_is_jittered_and_bounded() -> None:
     assert len(set(waits)) > 60
     assert all(0.5 <= wait <= 1.0 for wait in waits)
     assert backoff(wires[0], 10_000, PACE) <= PACE.retry_max
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"remote_id": "00:11"}, "remote identity"), ({"remote_host": "2001:db8:f::8"}, "remote address")],
+)
+def test_ike_sa_with_another_peer_is_terminated_and_carries_nothing(change: dict[str, str], reason: str) -> None:
+    world, wanted = World(), desired(softwire())
+    before = settled(wanted, world)
+    good = world.sas[0]
+    world.sas[0] = replace(good, **change)  # type: ignore[arg-type]
+    outcome = planned(wanted, world, 100.0, before.progress)
+    assert outcome.actions == (TerminateIke(good.unique_id),)
+    assert reason in the(outcome).reason
+    assert outcome.standing == frozenset()
+    world.apply(outcome.actions)
+    assert outcome.wake_at is not None
+    paused = planned(wanted, world, 100.0, outcome.progress)
+    assert paused.actions == ()
+    assert kinds(planned(wanted, world, 110.0, paused.progress).actions) == [Initiate]
+
+
+def test_standing_is_what_a_verified_sa_carries() -> None:
+    world, wire = World(), softwire(sites=2)
+    first = planned(desired(wire), world)
+    assert first.standing == frozenset()
+    world.apply(first.actions[:2])
+    assert planned(desired(wire), world).standing == {wire.id}
+    (ike,) = world.sas
+    world.sas = [replace(ike, children=tuple(replace(sa, state="REKEYING") for sa in ike.children))]
+    assert planned(desired(wire), world).standing == {wire.id}
+    world.sas = [replace(ike, children=tuple(replace(sa, encr_alg="NULL") for sa in ike.children))]
+    assert planned(desired(wire), world).standing == frozenset()
+
+
+def test_rekeying_is_neither_a_loss_nor_a_surplus() -> None:
+    world, wanted = World(), desired(softwire())
+    before = settled(wanted, world)
+    (ike,) = world.sas
+    (old,) = ike.children
+    for children in (
+        (replace(old, state="REKEYING"),),
+        (replace(old, state="REKEYING"), replace(old, unique_id="99")),
+        (replace(old, state="REKEYED"), replace(old, unique_id="99")),
+    ):
+        world.sas = [replace(ike, children=children)]
+        outcome = planned(wanted, world, 10.0, before.progress)
+        assert (outcome.actions, the(outcome).state) == ((), State.UP)
+        later = planned(wanted, world, 10.0 + 2 * PACE.surplus_grace, outcome.progress)
+        assert later.actions == ()
+
+
+def test_softwires_that_share_an_ike_sa_leave_each_others_children_alone() -> None:
+    red, blue = softwire(color=1), replace(softwire(color=2, sites=2), selectors=softwire(sites=2).selectors)
+    blue = replace(blue, selectors=blue.selectors - red.selectors)
+    world, wanted = World(), desired(red, blue)
+    before = settled(wanted, world)
+    # Crossing initiations left either on an IKE_SA of its own.
+    (ike,) = world.sas
+    world.sas = [replace(ike, unique_id=f"9{n}", children=(sa,)) for n, sa in enumerate(ike.children)]
+    for now in (50.0, 60.0, 70.0):
+        before = planned(wanted, world, now, before.progress)
+        assert before.actions == ()
+    assert {progress.state for progress in before.progress.values()} == {State.UP}
+
+
+def test_softwires_that_share_even_the_child_are_up_together() -> None:
+    wires = [softwire(color=color, anything=True) for color in (1, 2)]
+    world, wanted = World(), desired(*wires)
+    first = planned(wanted, world)
+    assert kinds(first.actions) == [LoadConnection, Initiate]
+    world.apply(first.actions)
+    assert planned(wanted, world, 1.0, first.progress).standing == {wire.id for wire in wires}
+
+
+def test_what_the_peer_refuses_is_told_with_our_proposals() -> None:
+    world, wanted = World(answering=False), desired(softwire())
+    name = render(softwire(), OWN.authenticator)[0].name
+    refusal = Failure(name, "the peer answered NO_PROPOSAL_CHOSEN", Proposals.CHILD)
+    outcome = planned(wanted, world, failures={name: refusal})
+    assert the(outcome).failure.startswith(
+        "the peer accepts none of our proposals aes256gcm16-x25519 (level encrypt): it has another level"
+    )
+    known = replace(refusal, reason="the peer proposes X, we accept Y", both_known=True)
+    assert the(planned(wanted, world, failures={name: known})).failure == "the peer proposes X, we accept Y"
+    ike = replace(refusal, disagreement=Proposals.IKE)
+    assert IKE[0] in the(planned(wanted, world, failures={name: ike})).failure
+
+
+def test_charons_log_is_listened_to_when_an_sa_is_missing_for_long() -> None:
+    for wire in (softwire(LOWER), softwire(may_initiate=False), softwire()):
+        wanted, world = desired(wire), World(answering=False)
+        first = planned(wanted, world)
+        assert not first.puzzling
+        assert first.wake_at is not None
+        assert first.wake_at <= PACE.patience
+        late = planned(wanted, world, PACE.patience, first.progress)
+        assert late.puzzling
+    world = World()
+    assert not settled(desired(softwire()), world).puzzling

@@ -3,8 +3,10 @@ real ones; this only lets a pure function be called again on what its own action
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, ip_address, ip_network
+from typing import Any
 
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.charon.actions import (
@@ -18,13 +20,34 @@ from softmesh.charon.actions import (
 )
 from softmesh.charon.connection import Connection
 from softmesh.charon.observed import ChildSa, IkeSa, Observed
+from softmesh.control.plan import Plan, plan
+from softmesh.control.progress import Pace, Progress
 from softmesh.mesh.desired import Desired
 from softmesh.mesh.identity import Identity
-from softmesh.mesh.softwire import Mode, PinnedKey, Profile, Selector, SelectorPair, Softwire, SoftwireId
+from softmesh.mesh.softwire import (
+    Interface,
+    Level,
+    Mode,
+    PinnedKey,
+    Profile,
+    Selector,
+    SelectorPair,
+    Softwire,
+    SoftwireId,
+)
 from tests.unit.mesh.routes import hash_of, spki
 
 OWN = Identity(spki("own"), hash_of("own"), b"k" * 20, "Ed25519", b"the private key")
-PROFILE = Profile(("aes256gcm16-prfsha384-x25519",), ("aes256gcm16-x25519",))
+IKE = ("aes256gcm16-prfsha384-x25519",)
+PROFILE = Profile(Level.ENCRYPT, IKE, ("aes256gcm16-x25519",))
+INTEGRITY = Profile(Level.INTEGRITY, IKE, ("null-sha256-x25519",))
+AH = Profile(Level.AH, IKE, ("sha256-x25519",))
+PACE = Pace()
+_NEGOTIATED = {
+    Level.ENCRYPT: ("ESP", "AES_GCM_16_256", ""),
+    Level.INTEGRITY: ("ESP", "NULL", "HMAC_SHA2_256_128"),
+    Level.AH: ("AH", "", "HMAC_SHA2_256_128"),
+}
 LOCAL = "2001:db8:f::5"
 LOWER, HIGHER = "2001:db8:f::2", "2001:db8:f::9"
 """Peers below us (they are elected) and above (we are)."""
@@ -32,21 +55,39 @@ LOWER, HIGHER = "2001:db8:f::2", "2001:db8:f::9"
 
 def softwire(
     remote: str = HIGHER, *, keys: tuple[str, ...] = ("peer",), sites: int = 1, may_initiate: bool = True,
-    profile: Profile = PROFILE,
+    profile: Profile = PROFILE, interface: Interface | None = None, color: int | None = None, anything: bool = False,
 ) -> Softwire:  # fmt: skip
-    """A softwire to a peer that has ``sites`` prefixes."""
-    third = int(ip_address(remote)) & 0xFF
+    """A softwire of type 4 to a peer that has ``sites`` prefixes; ``anything``: with 0.0.0.0/0 for selectors."""
+    prefixes = tuple(site_of(remote, site) for site in range(sites))
+    every = ip_network("0.0.0.0/0")
+    pairs = [(every, every)] if anything else [(ip_network("10.5.0.0/24"), prefix) for prefix in prefixes]
     return Softwire(
-        SoftwireId(ip_address(LOCAL), ip_address(remote), TunnelType.IPSEC_TUNNEL),
+        SoftwireId(ip_address(LOCAL), ip_address(remote), TunnelType.IPSEC_TUNNEL, color),
         Mode.TUNNEL,
-        frozenset(
-            SelectorPair(Selector(ip_network("10.5.0.0/24")), Selector(ip_network(f"10.{third}.{site}.0/24")))
-            for site in range(sites)
-        ),
+        frozenset(SelectorPair(Selector(near), Selector(far)) for near, far in pairs),
         tuple(PinnedKey(hash_of(key), spki(key), "test") for key in keys),
         profile,
-        may_initiate,
+        interface,
+        prefixes,
+        may_initiate=may_initiate,
     )
+
+
+def transport(remote: str = HIGHER, *, sites: int = 1, profile: Profile = PROFILE) -> Softwire:
+    """A softwire of type 5 for the same prefixes."""
+    hosts = [Selector(ip_network(address), 4) for address in (LOCAL, remote)]
+    wire = softwire(remote, sites=sites, profile=profile)
+    return replace(
+        wire,
+        id=SoftwireId(wire.id.local, wire.id.remote, TunnelType.IP_IN_IP_IPSEC_TRANSPORT),
+        mode=Mode.TRANSPORT,
+        selectors=frozenset({SelectorPair(*hosts)}),
+    )
+
+
+def site_of(remote: str, site: int) -> IPv4Network:
+    """A prefix of a peer."""
+    return IPv4Network(f"10.{int(ip_address(remote)) & 0xFF}.{site}.0/24")
 
 
 def desired(*softwires: Softwire) -> Desired:
@@ -96,10 +137,12 @@ class World:
         """Build a CHILD SA, on the IKE_SA there is unless ``anew``; half-open where nobody answers."""
         connection = self.connections[name]
         made = next(c for c in connection.children if c.name == child)
+        protocol, encryption, integrity = _NEGOTIATED[made.level]
         sa = ChildSa(
-            child, self._id(), "INSTALLED", made.mode.value, "ESP",
+            child, self._id(), "INSTALLED", made.mode.value, protocol,
             frozenset({made.local_ts}), frozenset({made.remote_ts}),
-            encr_alg="AES_GCM_16_256", installed_for=installed_for,
+            encr_alg=encryption, integ_alg=integrity, installed_for=installed_for,
+            if_id_in=made.if_id, if_id_out=made.if_id, mark_in=made.mark, mark_out=made.mark,
         )  # fmt: skip
         held = next((ike for ike in self.sas if ike.connection == name), None)
         if held is not None and not anew:
@@ -126,3 +169,41 @@ class World:
 
 def _printed(identity: str) -> str:
     return bytes.fromhex(identity.removeprefix("@#")).hex(":")
+
+
+def planned(
+    wanted: Desired,
+    world: World,
+    now: float = 0.0,
+    progress: Mapping[SoftwireId, Progress] | None = None,
+    **changes: Any,
+) -> Plan:
+    settings: dict[str, Any] = {"own": OWN, "pace": PACE, "may_remove": True} | changes
+    return plan(wanted, world.observed(), progress or {}, now, **settings)
+
+
+def settled(
+    wanted: Desired,
+    world: World,
+    *,
+    progress: Mapping[SoftwireId, Progress] | None = None,
+    start: float = 0.0,
+    **changes: Any,
+) -> Plan:
+    """Plan and apply until nothing is left to do; fails if that takes long."""
+    outcome = Plan(progress=progress or {})
+    for second in range(20):
+        outcome = planned(wanted, world, start + second, outcome.progress, **changes)
+        if not outcome.actions:
+            return outcome
+        world.apply(outcome.actions)
+    raise AssertionError(f"does not settle: {outcome.actions}")
+
+
+def kinds(actions: tuple[Action, ...]) -> list[type]:
+    return [type(action) for action in actions]
+
+
+def the(outcome: Plan) -> Progress:
+    (progress,) = outcome.progress.values()
+    return progress

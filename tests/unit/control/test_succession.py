@@ -1,0 +1,240 @@
+"""What goes when something else is wanted, and what stays until that is up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from softmesh.charon.actions import (
+    Action,
+    Initiate,
+    LoadConnection,
+    TerminateChild,
+    TerminateIke,
+    UnloadConnection,
+)
+from softmesh.control.plan import Plan
+from softmesh.control.progress import State
+from softmesh.mesh.softwire import Interface, InterfaceKind, Level, Profile, Softwire
+from tests.unit.control.world import (
+    AH,
+    HIGHER,
+    INTEGRITY,
+    PACE,
+    World,
+    desired,
+    kinds,
+    planned,
+    settled,
+    softwire,
+    the,
+    transport,
+)
+
+IKE_CHANGED = Profile(Level.ENCRYPT, ("aes128gcm16-prfsha256-x25519",), ("aes256gcm16-x25519",))
+ROUTED = Interface(InterfaceKind.XFRM, 0xA1B2C3D4)
+VTI = Interface(InterfaceKind.VTI, 0xA1B2C3D4)
+
+
+def test_change_of_esp_proposals_makes_the_new_child_before_it_breaks_the_old() -> None:
+    world = World()
+    before = settled(desired(softwire()), world)
+    changed = desired(softwire(profile=replace(softwire().profile, proposals=("aes256gcm16", "aes128gcm16"))))
+    outcome = planned(changed, world, 50.0, before.progress)
+    assert kinds(outcome.actions) == [LoadConnection, Initiate]
+    world.apply(outcome.actions)
+    outcome = planned(changed, world, 50.1, outcome.progress)
+    assert kinds(outcome.actions) == [TerminateChild]
+    world.apply(outcome.actions)
+    assert [len(sa.children) for sa in world.sas] == [1]
+
+
+def test_change_of_ike_proposals_makes_before_it_breaks() -> None:
+    world = World()
+    before = settled(desired(softwire()), world)
+    changed = desired(softwire(profile=IKE_CHANGED))
+    outcome = planned(changed, world, 50.0, before.progress)
+    assert kinds(outcome.actions) == [LoadConnection, Initiate, UnloadConnection]
+    world.apply(outcome.actions)
+    after = planned(changed, world, 50.1, outcome.progress)
+    assert kinds(after.actions) == [TerminateIke]
+    world.apply(after.actions)
+    assert len(world.sas) == 1
+
+
+def test_superseded_sa_does_not_outlive_its_time_if_the_successor_never_comes() -> None:
+    world = World()
+    before = settled(desired(softwire()), world)
+    changed = desired(softwire(profile=IKE_CHANGED))
+    outcome = planned(changed, world, 50.0, before.progress)
+    world.apply(tuple(a for a in outcome.actions if not isinstance(a, Initiate)))
+    assert TerminateIke not in kinds(planned(changed, world, 50.0 + PACE.succession - 1, outcome.progress).actions)
+    assert TerminateIke in kinds(planned(changed, world, 50.0 + PACE.succession + 1, outcome.progress).actions)
+
+
+def test_withdrawn_key_ends_the_sa_made_with_it_at_once() -> None:
+    world = World()
+    settled(desired(softwire(keys=("old",))), world)
+    outcome = planned(desired(softwire(keys=("new",))), world, 50.0)
+    assert kinds(outcome.actions) == [LoadConnection, Initiate, UnloadConnection, TerminateIke]
+
+
+CHANGES = {
+    "type 4 to 5": (softwire(), transport()),
+    "type 5 to 4": (transport(), softwire()),
+    "policy to route": (softwire(), softwire(interface=ROUTED)),
+    "route to policy": (softwire(interface=ROUTED), softwire()),
+    "XFRM to VTI": (softwire(interface=ROUTED), softwire(interface=VTI)),
+    "pairs to any": (softwire(sites=2, interface=ROUTED), softwire(sites=2, interface=ROUTED, anything=True)),
+    "any to pairs": (softwire(sites=2, interface=ROUTED, anything=True), softwire(sites=2, interface=ROUTED)),
+    "encrypt to AH": (softwire(), softwire(profile=AH)),
+    "AH to integrity": (softwire(profile=AH), softwire(profile=INTEGRITY)),
+    "type, level and IKE proposals": (
+        softwire(),
+        transport(profile=replace(AH, ike_proposals=("aes128-sha256-x25519",))),
+    ),
+    "colour": (softwire(color=1, interface=ROUTED), softwire(color=2, interface=replace(ROUTED, number=5))),
+}
+
+
+@pytest.mark.parametrize(("old", "new"), CHANGES.values(), ids=CHANGES)
+def test_change_makes_before_it_breaks(old: Softwire, new: Softwire) -> None:
+    world = World()
+    before = settled(desired(old), world)
+    held = {sa.unique_id for ike in world.sas for sa in ike.children}
+    # The peer has not heard of it yet: attempts fail, and nothing is lost meanwhile.
+    outcome, now = before, 50.0
+    while now < 60.0:
+        outcome = planned(desired(new), world, now, outcome.progress)
+        assert {sa.unique_id for sa in outcome.standing_in} == held
+        assert not {TerminateChild, TerminateIke} & set(kinds(outcome.actions))
+        world.apply(without_attempts(outcome))
+        now += 1.0
+    # Now it has. What was there goes, once all that takes over is up.
+    while outcome.standing_in or outcome.actions:
+        outcome = planned(desired(new), world, now, outcome.progress)
+        left = {sa.unique_id for ike in world.sas for sa in ike.children} & held
+        assert left or the(outcome).state is State.UP
+        world.apply(outcome.actions)
+        now += 1.0
+        assert now < 50.0 + PACE.succession
+    carried = [sa for ike in world.sas for sa in ike.children]
+    assert not [sa for sa in carried if sa.unique_id in held]
+    assert len(carried) == len(new.selectors)
+
+
+def without_attempts(outcome: Plan) -> tuple[Action, ...]:
+    return tuple(action for action in outcome.actions if not isinstance(action, Initiate))
+
+
+@pytest.mark.parametrize(("old", "new"), CHANGES.values(), ids=CHANGES)
+def test_what_was_superseded_does_not_outlive_its_time(old: Softwire, new: Softwire) -> None:
+    world = World()
+    outcome = settled(desired(old), world)
+    for now in (50.0, 50.0 + PACE.succession - 1, 50.0 + PACE.succession):
+        outcome = planned(desired(new), world, now, outcome.progress)
+        world.apply(without_attempts(outcome))
+    assert not [sa for ike in world.sas for sa in ike.children]
+
+
+def test_change_of_what_has_been_incomplete_for_long_makes_before_it_breaks_too() -> None:
+    world, old, new = World(), softwire(sites=2), softwire(sites=2, profile=AH)
+    first = planned(desired(old), world)
+    world.apply(first.actions)
+    long_since = planned(desired(old), world, 1000.0, first.progress)
+    assert the(long_since).state is State.DEGRADED
+    (held,) = world.sas[0].children
+    outcome = planned(desired(new), world, 2000.0, long_since.progress)
+    assert outcome.standing_in == (held,)
+
+
+def test_withdrawn_prefix_goes_at_once_though_another_is_still_to_come() -> None:
+    world, old = World(), softwire(sites=2)
+    before = settled(desired(old), world)
+    gone = next(pair for pair in old.selectors if pair.remote.network == old.prefixes[0])
+    added = softwire(sites=3)
+    new = replace(added, selectors=added.selectors - {gone}, prefixes=added.prefixes[1:])
+    outcome = planned(desired(new), world, 50.0, before.progress)
+    assert kinds(outcome.actions) == [LoadConnection, Initiate, TerminateChild]
+    world.apply(without_attempts(outcome))
+    assert [sa.remote_ts for ike in world.sas for sa in ike.children] == [frozenset({str(old.prefixes[1])})]
+
+
+@pytest.mark.parametrize("new", [transport(sites=1), softwire(sites=1, profile=IKE_CHANGED)], ids=["type", "IKE"])
+def test_prefix_withdrawn_with_a_change_goes_at_once_and_the_others_stay(new: Softwire) -> None:
+    world, old = World(), softwire(sites=2)
+    before = settled(desired(old), world)
+    outcome = planned(desired(new), world, 50.0, before.progress)
+    world.apply(without_attempts(outcome))
+    assert [sa.remote_ts for ike in world.sas for sa in ike.children] == [frozenset({str(old.prefixes[0])})]
+
+
+def test_change_with_a_new_key_has_no_predecessor() -> None:
+    world = World()
+    before = settled(desired(softwire()), world)
+    outcome = planned(desired(softwire(keys=("another",), profile=AH)), world, 50.0, before.progress)
+    assert outcome.standing_in == ()
+    assert TerminateIke in kinds(outcome.actions)
+
+
+def test_softwire_that_goes_leaves_nothing_to_that_of_another_peer() -> None:
+    world = World()
+    before = settled(desired(softwire()), world)
+    elsewhere = replace(softwire("2001:db8:f::a"), prefixes=softwire().prefixes)
+    outcome = planned(desired(elsewhere), world, 50.0, before.progress)
+    assert outcome.standing_in == ()
+    assert TerminateIke in kinds(outcome.actions)
+
+
+@pytest.mark.parametrize("may_remove", [True, False])
+def test_of_a_blocked_softwire_nothing_is_left_or_begun(may_remove: bool) -> None:
+    world, wire = World(), softwire(interface=ROUTED)
+    before = settled(desired(wire), world)
+    outcome = planned(desired(wire), world, 50.0, before.progress, may_remove=may_remove, blocked={wire.id: "no guard"})
+    assert kinds(outcome.actions) == [UnloadConnection, TerminateIke]
+    assert (the(outcome).state, the(outcome).reason) == (State.REFUSED, "no guard")
+    assert outcome.standing == frozenset()
+    world.apply(outcome.actions)
+    again = planned(desired(wire), world, 60.0, outcome.progress, may_remove=may_remove, blocked={wire.id: "no guard"})
+    assert (again.actions, the(again)) == ((), the(outcome))
+    freed = planned(desired(wire), world, 70.0, again.progress, may_remove=may_remove)
+    assert kinds(freed.actions) == [LoadConnection, Initiate]
+
+
+@pytest.mark.parametrize("may_remove", [True, False])
+def test_of_what_a_blocked_softwire_was_before_nothing_is_left_either(may_remove: bool) -> None:
+    """Neither an SA of another level nor one of another connection stands in for what must not be."""
+    for profile in (AH, IKE_CHANGED):
+        world = World()
+        settled(desired(softwire()), world)
+        wire = softwire(profile=profile)
+        other = transport()
+        wanted = desired(wire, other)
+        outcome = planned(wanted, world, 50.0, may_remove=may_remove, blocked={wire.id: "no interface"})
+        world.apply(without_attempts(outcome))
+        assert not [sa for ike in world.sas for sa in ike.children]
+
+
+@pytest.mark.parametrize("may_remove", [True, False])
+def test_blocked_softwire_leaves_others_of_its_connection_alone(may_remove: bool) -> None:
+    red, blue = softwire(color=1), replace(transport(), id=replace(transport().id, color=2))
+    world = World()
+    before = settled(desired(red, blue), world)
+    assert len(world.sas) == 1
+    for now in (50.0, 51.0):
+        before = planned(
+            desired(red, blue), world, now, before.progress, may_remove=may_remove, blocked={red.id: "no interface"}
+        )
+        world.apply(before.actions)
+    ((left,),) = (ike.children for ike in world.sas)
+    assert left.mode == "transport"
+    assert before.standing == {blue.id}
+    assert {wire: progress.state for wire, progress in before.progress.items()} == {
+        red.id: State.REFUSED,
+        blue.id: State.UP,
+    }
+
+
+def test_blocked_softwire_that_nobody_wants_is_no_softwire() -> None:
+    assert planned(desired(), World(), blocked={softwire(HIGHER).id: "no guard"}).progress == {}
