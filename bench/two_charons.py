@@ -39,7 +39,17 @@ from softmesh.control.client import ask
 from softmesh.control.settings import policy_of
 from softmesh.errors import Unreachable
 from softmesh.mesh.identity import Identity, identity_from_pem
-from softmesh.mesh.softwire import Address, Mode, PinnedKey, Profile, Selector, SelectorPair, Softwire, SoftwireId
+from softmesh.mesh.softwire import (
+    Address,
+    Level,
+    Mode,
+    PinnedKey,
+    Profile,
+    Selector,
+    SelectorPair,
+    Softwire,
+    SoftwireId,
+)
 
 NEAR, FAR, REFLECTOR = "2001:db8:f::1", "2001:db8:f::2", "2001:db8:f::fe"
 ENDPOINTS = ip_network("2001:db8:ff::/64")
@@ -233,7 +243,7 @@ class TwoCharons:
 
     @property
     def _profile(self) -> Profile:
-        return policy_of(load(self.configuration), announcing=True).profile
+        return policy_of(load(self.configuration), announcing=True).protection.profiles[Level.ENCRYPT]
 
     def start_softmesh(self, command: Sequence[str]) -> Process:
         """Start ``softmesh run`` on near and wait until it is settled: charon known, all of BGP heard."""

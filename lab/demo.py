@@ -17,7 +17,7 @@ from typing import Any
 from lab.capture import ESP, PLAINTEXT, Capture
 from lab.eventually import NotReached, eventually, holds
 from lab.impostor import Impostor
-from lab.mesh import Afbr, Direction, Mesh, meshed
+from lab.mesh import MIXED, Afbr, Direction, Mesh, meshed
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.sub_tlv import Authenticator, EgressEndpoint, PublicKey, SubTlv
 from softmesh.bgp.tunnel_encapsulation import Tunnel, encode
@@ -44,7 +44,7 @@ def main() -> int:
     """Show both directions; returns the exit status."""
     began = time.monotonic()
     try:
-        for direction in Direction:
+        for direction in MIXED:
             show(direction)
     except (Failed, NotReached, AssertionError) as error:
         print(f"\nDEMO FAILED: {error}", file=sys.stderr)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from lab.charon import Charon
-from lab.mesh import Direction, Mesh
+from lab.mesh import Mesh
 from lab.namespace import LAB, Namespace, Process, link
 from softmesh.charon.listing import text
 
@@ -43,7 +43,7 @@ class Impostor:
         if self._exabgp is not None:
             self._exabgp.stop()
         plan = self.mesh.plan
-        over_v6 = plan.direction is Direction.FOUR_OVER_SIX
+        over_v6 = plan.direction.core == 6
         next_hop = self.endpoint if over_v6 else f"::ffff:{self.endpoint}"
         nexthop = "nexthop { ipv4 unicast ipv6; }" if over_v6 else ""
         configuration = self.home / "exabgp.conf"

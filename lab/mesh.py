@@ -37,6 +37,22 @@ class Direction(enum.Enum):
 
     FOUR_OVER_SIX = "4-over-6"
     SIX_OVER_FOUR = "6-over-4"
+    FOUR_OVER_FOUR = "4-over-4"
+    SIX_OVER_SIX = "6-over-6"
+
+    @property
+    def core(self) -> int:
+        """IP version of the core."""
+        return 4 if self in {Direction.SIX_OVER_FOUR, Direction.FOUR_OVER_FOUR} else 6
+
+    @property
+    def island(self) -> int:
+        """IP version of the islands."""
+        return 4 if self in {Direction.FOUR_OVER_SIX, Direction.FOUR_OVER_FOUR} else 6
+
+
+MIXED = (Direction.FOUR_OVER_SIX, Direction.SIX_OVER_FOUR)
+"""The two of RFC 5565 §1: one family across a core of the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +64,25 @@ class Plan:
     @property
     def core_length(self) -> int:
         """Prefix length of the core's network."""
-        return 64 if self.direction is Direction.FOUR_OVER_SIX else 24
+        return 64 if self.direction.core == 6 else 24
 
     def endpoint(self, number: int) -> str:
         """A router's address in the core."""
-        return f"2001:db8:f::{number:x}" if self.direction is Direction.FOUR_OVER_SIX else f"172.31.0.{number}"
+        return f"2001:db8:f::{number:x}" if self.direction.core == 6 else f"172.31.0.{number}"
 
     @property
     def core(self) -> str:
         """The core's network: where a peer's endpoint may be."""
-        return "2001:db8:f::/64" if self.direction is Direction.FOUR_OVER_SIX else "172.31.0.0/24"
+        return "2001:db8:f::/64" if self.direction.core == 6 else "172.31.0.0/24"
 
     @property
     def islands(self) -> str:
         """The network all islands are in: what a peer may bring."""
-        return "10.0.0.0/8" if self.direction is Direction.FOUR_OVER_SIX else "2001:db8:1000::/36"
+        return "10.0.0.0/8" if self.direction.island == 4 else "2001:db8:1000::/36"
 
     def island(self, number: int, site: int = 0) -> str:
         """An island's prefix; ``site`` counts further prefixes of the same island."""
-        if self.direction is Direction.FOUR_OVER_SIX:
+        if self.direction.island == 4:
             return f"10.{number}.{site}.0/24"
         return f"2001:db8:1{number:03x}:{site:x}::/64"
 
@@ -98,19 +114,23 @@ class Afbr:
         self.add_site(0)
         via = plan.host(number, 1)
         self.island.ip("route", "add", "default", "via", via)
-        self.charon = Charon(self.namespace, libipsec=mesh.libipsec)
+        self.charon = Charon(self.namespace, libipsec=mesh.libipsec, extra=mesh.charon_settings)
         self.configuration = self.home / "mesh.yaml"
         self._settings = self._default_settings()
-        for section, values in (overrides or {}).items():
-            if isinstance(values, Mapping):
-                self._settings.setdefault(section, {}).update(values)
-            else:
-                self._settings[section] = values
+        self._merge(mesh.settings)
+        self._merge(overrides or {})
         self.softmesh("keygen", "--type", key_type, "--out", str(self.home / "identity"))
         (self.home / "bgp.password").write_text(mesh.password)
         (self.home / "bgp.password").chmod(0o600)
         self.write_configuration()
         self.bridge: Process | None = None
+
+    def _merge(self, overrides: Mapping[str, Any]) -> None:
+        for section, values in overrides.items():
+            if isinstance(values, Mapping):
+                self._settings.setdefault(section, {}).update(values)
+            else:
+                self._settings[section] = values
 
     def add_site(self, site: int) -> None:
         """Give the island one more prefix: an address for the router, one for the host."""
@@ -191,14 +211,26 @@ class Afbr:
 class Mesh:
     """A core, a route reflector, and AFBRs 1 to ``size``."""
 
-    def __init__(self, direction: Direction, size: int, *, spare: int = 1, libipsec: bool = True) -> None:
+    def __init__(
+        self,
+        direction: Direction,
+        size: int,
+        *,
+        spare: int = 1,
+        libipsec: bool = True,
+        settings: Mapping[str, Any] | None = None,
+        charon: str = "",
+    ) -> None:
         """Build it; nothing of Softmesh runs yet.
 
         ``spare``: sessions the reflector keeps for routers added later. ``libipsec``: ESP in user space, for a kernel
-        that has none.
+        that has none. ``settings``: merged into every mesh.yaml, section by section. ``charon``: further settings of
+        every charon.
         """
         self.plan = Plan(direction)
         self.libipsec = libipsec
+        self.settings = settings or {}
+        self.charon_settings = charon
         # With all that parsers stumble over; BIRD's own has no escape for a quote.
         self.password = f"{secrets.token_urlsafe(12)}[a,b;c'd]{{e}}#f\\"
         self.core = Namespace("core")

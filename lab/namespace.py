@@ -21,6 +21,7 @@ PACKAGES = {
     "charon-systemd": "charon-systemd libcharon-extra-plugins libstrongswan-standard-plugins",
     "swanctl": "strongswan-swanctl",
     "tcpdump": "tcpdump",
+    "nft": "nftables",
     "setpriv": "util-linux",
 }
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "explain": "the chain of decisions for one prefix or endpoint",
     "announce": "announce our prefixes again after a withdraw",
     "withdraw": "withdraw all that we announce: leave the mesh, keep running",
+    "flush": "remove all that is ours from charon and the kernel, the guards last",
     "decode": "path attributes in hex as a tree with verdicts",
     "check": "read a configuration file and say what is wrong with it",
     "keygen": "make a key pair and certificate, print the authenticator",

@@ -35,6 +35,10 @@ def lines(answer: dict[str, Any]) -> list[str]:
         f"charon         {'connected' if answer['charon']['connected'] else answer['charon']['reason']}",
         f"hook           {'connected' if answer['hook']['connected'] else 'not connected'}",
     ]
+    plane = answer["data_plane"]
+    shown.append(f"data plane     {plane['tunnels'] or 'not chosen before charon answers'}")
+    dropped = ", ".join(f"{rule} {packets}" for rule, packets in plane["dropped"].items() if packets)
+    shown.append(f"guards         {plane['guards']}{f'; packets dropped: {dropped}' if dropped else ''}")
     for neighbor in answer["neighbors"]:
         why = f" ({neighbor['reason']})" if neighbor["reason"] else ""
         shown.append(f"neighbour      {neighbor['address']} {neighbor['state']} for {age(neighbor['for'])}{why}")
@@ -58,6 +62,10 @@ def lines(answer: dict[str, Any]) -> list[str]:
                 f"SPI in {child['spi_in']} out {child['spi_out']}  "
                 f"octets in {child['bytes_in']} out {child['bytes_out']}"
             )
+        if interface := wire.get("interface"):
+            mtu = f"MTU {interface['mtu']}" if interface["mtu"] else "not there"
+            into = ", ".join(interface["routes"]) or "nothing"
+            shown.append(f"    device   {interface['name']} ({interface['kind']}), {mtu}, routes into it: {into}")
         routes = ", ".join(f"{route['prefix']} from {route['neighbor']}" for route in wire["routes"])
         shown.append(f"    routes   {routes}")
     return shown

@@ -19,6 +19,7 @@ from softmesh.bgp.hook_client import HookClient
 from softmesh.charon.observed import Observed
 from softmesh.charon.watch import Watch
 from softmesh.config import Config
+from softmesh.control.ground import Ground
 from softmesh.control.knowledge import Knowledge
 from softmesh.control.plan import Plan, plan
 from softmesh.control.progress import Progress
@@ -49,6 +50,8 @@ class Bridge:
         self._announcing = not self._marker.exists()
         self._hook = HookClient(str(config.sockets.hook), on_change=self._wake.set, monotonic=monotonic)
         self._charon = Watch(config.charon.vici, on_change=self._wake.set, monotonic=monotonic)
+        self._ground = Ground(report=self._report, monotonic=monotonic)
+        self._observed = Observed({}, (), frozenset())
         self._desired = Desired()
         self._folded: object = None
         self._trusted: object = None
@@ -73,6 +76,7 @@ class Bridge:
         """
         self.config = config
         self._own = own
+        self._ground.configure(config)
         self._pace = pace_of(config)
         self._directories: list[KeyDirectory] = []
         self._sources: list[KeySource] = []
@@ -99,9 +103,18 @@ class Bridge:
 
     def _set_announcing(self, announcing: bool) -> None:
         self._announcing = announcing
-        self._policy = policy_of(self.config, announcing=announcing)
+        self._set_policy()
         self._hook.announce(announcements_of(self.config, self._own, announcing=announcing))
         self._wake.set()
+
+    def _set_policy(self) -> None:
+        ability = self._charon.ability
+        self._policy = policy_of(
+            self.config,
+            announcing=self._announcing,
+            fabric=self._ground.fabric,
+            ml_kem=ability is not None and ability.ml_kem,
+        )
 
     async def run(self, exabgp: ManagedExaBgp | None = None) -> None:
         """Run until cancelled. Softwires stay as they are when it ends: a restart must not be felt."""
@@ -138,7 +151,7 @@ class Bridge:
                 continue
             self._report("charon", "")
             now = self._monotonic()
-            wake_at = max(now, self._charon.look_due)
+            wake_at = max(now, min(self._charon.look_due, self._ground.look_due))
             if self._plan.wake_at is not None:
                 wake_at = min(wake_at, self._plan.wake_at)
             # Under a storm of events at most half of the time goes into looking and planning; time spent acting is
@@ -146,15 +159,23 @@ class Bridge:
             await asyncio.sleep(max(0.0, now - started - 2 * self._acting))
 
     async def _pass(self) -> None:
+        observed = self._observed = await self._charon.look()
+        if await self._ground.survey(self._charon.ability):
+            self._set_policy()
         self._fold()
         self._acting = 0.0
-        self._plan = self._planned(await self._charon.look())
+        began = self._monotonic()
+        blocked = await self._ground.prepare(self._desired, self._policy, observed)
+        prepared = self._monotonic() - began
+        self._plan = self._planned(observed, blocked)
         decided = self._monotonic()
+        await self._ground.lead(self._desired, self._plan, may_remove=self._may_remove)
         refused = await self._charon.apply(self._plan.actions)
-        self._acting = self._monotonic() - decided
+        await self._ground.clear(self._desired, observed, may_remove=self._may_remove)
+        self._acting = prepared + self._monotonic() - decided
         self._report("refused by charon", "; ".join(f"{action.describe()}: {why}" for action, why in refused))
         # charon's log tells why an attempt failed, where there are no alerts (before 6.0.3).
-        await self._charon.hear_log(wanted=any(p.attempts > 1 for p in self._plan.progress.values()))
+        await self._charon.hear_log(wanted=self._plan.puzzling)
         self._log_changes()
 
     def _fold(self) -> None:
@@ -169,7 +190,11 @@ class Bridge:
         now = self._monotonic()
         self._pending_since = {wire: self._pending_since.get(wire, now) for wire in self._desired.pending}
 
-    def _planned(self, observed: Observed) -> Plan:
+    @property
+    def _may_remove(self) -> bool:
+        return self._hook.synced and not self._awaited
+
+    def _planned(self, observed: Observed, blocked: Mapping[SoftwireId, str]) -> Plan:
         now = self._monotonic()
         self._awaited = self._knowledge.missing(
             self._policy.neighbors, self._policy.families, self._hook.neighbors, now
@@ -181,7 +206,8 @@ class Bridge:
             now,
             own=self._own,
             pace=self._pace,
-            may_remove=self._hook.synced and not self._awaited,
+            may_remove=self._may_remove,
+            blocked=blocked,
             failures=self._charon.failures,
         )
 
@@ -227,7 +253,10 @@ class Bridge:
     async def answer_status(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
         """``softmesh status``: with counters as they are now, if charon answers."""
         planned = await self._fresh()
-        return status(self._view(planned))
+        dropped: Mapping[str, int] = {}
+        with contextlib.suppress(SoftmeshError):
+            dropped = await self._ground.dropped()
+        return status(self._view(planned, dropped))
 
     async def answer_explain(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """``softmesh explain``."""
@@ -237,8 +266,9 @@ class Bridge:
     async def answer_plan(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
         """``softmesh plan``: the very actions the next pass would apply."""
         planned = await self._fresh()
+        steps = self._ground.steps(self._desired, planned, self._observed, may_remove=self._may_remove)
         return {
-            "actions": [action.describe() for action in planned.actions],
+            "actions": [action.describe() for action in (*steps, *planned.actions)],
             "removal_awaits": list(self._awaited),
             "charon": self._charon_problem(),
         }
@@ -271,12 +301,13 @@ class Bridge:
         async with self._turn:
             self._fold()
             self._charon.suspect()
-            return self._planned(await self._charon.look())
+            self._observed = await self._charon.look()
+            return self._planned(self._observed, self._ground.blocked(self._desired))
 
     def _charon_problem(self) -> str:
         return self._charon.problem or self._reported.get("charon", "")
 
-    def _view(self, planned: Plan) -> View:
+    def _view(self, planned: Plan, dropped: Mapping[str, int] | None = None) -> View:
         return View(
             now=self._monotonic(),
             endpoint=str(self.config.endpoint),
@@ -291,6 +322,10 @@ class Bridge:
             progress=planned.progress,
             installed=planned.installed,
             pending_since=self._pending_since,
+            fabric=self._policy.fabric,
+            layout=self._ground.state.layout,
+            guards=self.config.dataplane.guards.value,
+            dropped=dropped or {},
             problems=(
                 *(f"{subject}: {text}" for subject, text in self._reported.items()),
                 *(error.text for error in self._hook.errors),

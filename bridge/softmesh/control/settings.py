@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+
 from softmesh.bgp.announcement import Announcement
 from softmesh.bgp.sub_tlv import Authenticator, Color, EgressEndpoint, PublicKey, SubTlv
 from softmesh.bgp.tunnel_encapsulation import Tunnel, encode
 from softmesh.config import Config
-from softmesh.config.values import AnnouncedTunnel
+from softmesh.config.values import IKE_PROPOSALS, IKE_PROPOSALS_WITH_ML_KEM, AnnouncedTunnel, Guards
 from softmesh.control.progress import Pace
+from softmesh.dataplane.guard import Guard
+from softmesh.mesh.configured import ConfiguredSoftwire
 from softmesh.mesh.identity import Identity
-from softmesh.mesh.policy import Policy
-from softmesh.mesh.softwire import Profile
+from softmesh.mesh.policy import Fabric, LevelRule, Policy, Protection
+from softmesh.mesh.softwire import Level, Network, Profile
 
 
-def policy_of(config: Config, *, announcing: bool) -> Policy:
-    """The mesh's view; ``announcing`` is False after ``softmesh withdraw``, when we carry nothing."""
+def policy_of(config: Config, *, announcing: bool, fabric: Fabric | None = None, ml_kem: bool = False) -> Policy:
+    """The mesh's view; ``announcing`` is False after ``softmesh withdraw``, when we carry nothing.
+
+    ``fabric`` and ``ml_kem`` are what this machine and its charon can.
+    """
     neighbors = [neighbor.address for neighbor in config.bgp.neighbors]
     return Policy(
         endpoint=config.endpoint,
@@ -31,8 +38,57 @@ def policy_of(config: Config, *, announcing: bool) -> Policy:
         tunnel_types=tuple(config.select.tunnels),
         colors=None if config.select.colors is None else frozenset(config.select.colors),
         outside=frozenset({config.endpoint, config.local_address, *neighbors}),
-        profile=Profile(tuple(config.charon.ike_proposals), tuple(config.charon.esp_proposals)),
+        protection=_protection(config, ml_kem=ml_kem),
+        fabric=fabric or Fabric(),
+        configured=tuple(
+            ConfiguredSoftwire(wire.remote, wire.tunnel, wire.authenticators, wire.prefixes, wire.color)
+            for wire in config.softwires
+        ),
     )
+
+
+def _protection(config: Config, *, ml_kem: bool) -> Protection:
+    charon = config.charon
+    ike = charon.ike_proposals or (IKE_PROPOSALS_WITH_ML_KEM if ml_kem else IKE_PROPOSALS)
+    proposals = {
+        Level.ENCRYPT: charon.esp_proposals,
+        Level.INTEGRITY: charon.integrity_proposals,
+        Level.AH: charon.ah_proposals,
+    }
+    groups = {group.name: group.endpoints for group in config.groups}
+    rules = (
+        LevelRule(
+            rule.level,
+            None if rule.groups is None else tuple(network for name in rule.groups for network in groups[name]),
+            None if rule.colors is None else frozenset(rule.colors),
+            None if rule.tunnels is None else frozenset(rule.tunnels),
+        )
+        for rule in config.protection.rules
+    )
+    profiles = {level: Profile(level, ike, offered) for level, offered in proposals.items()}
+    return Protection(config.protection.default, tuple(rules), profiles)
+
+
+def guard_of(config: Config, policy: Policy) -> Guard:
+    """What the guards keep to, whatever the softwires."""
+    return Guard(
+        endpoint=config.endpoint,
+        endpoints=(*policy.endpoints, *(ip_network(wire.remote) for wire in config.softwires)),
+        local_prefixes=tuple(config.announce.prefixes),
+        outside=policy.outside,
+        core_devices=frozenset(config.dataplane.core_devices),
+        admitted_only=config.dataplane.admitted_only,
+    )
+
+
+def blackholes_of(config: Config) -> frozenset[Network]:
+    """Destinations that go nowhere but into softwires, or wherever a better route says.
+
+    Not a default route: whatever has no route of its own would be cut off, the core above all.
+    """
+    if config.dataplane.guards is Guards.NONE:
+        return frozenset()
+    return frozenset(prefix for prefix in config.admission.prefixes if prefix.prefixlen > 0)
 
 
 def pace_of(config: Config) -> Pace:

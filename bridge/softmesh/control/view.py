@@ -13,11 +13,13 @@ from typing import Any
 from softmesh.bgp.route import Neighbor, RouteKey
 from softmesh.charon.observed import ChildSa
 from softmesh.control.progress import Progress, State
+from softmesh.dataplane.layout import Layout
 from softmesh.errors import OperatorError
 from softmesh.mesh.admission import address
 from softmesh.mesh.desired import Decision, Desired
+from softmesh.mesh.policy import Fabric
 from softmesh.mesh.refusal import Refusal, Rule
-from softmesh.mesh.softwire import SoftwireId, inside
+from softmesh.mesh.softwire import Network, Softwire, SoftwireId, inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,12 @@ class View:
     progress: Mapping[SoftwireId, Progress] = field(default_factory=dict)
     installed: Mapping[SoftwireId, tuple[ChildSa, ...]] = field(default_factory=dict)
     pending_since: Mapping[SoftwireId, float] = field(default_factory=dict)
+    fabric: Fabric = field(default_factory=Fabric)
+    layout: Layout = field(default_factory=Layout)
+    """What the kernel holds of ours."""
+    guards: str = "none"
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Packets the guards dropped, by rule."""
     problems: tuple[str, ...] = ()
     """What an operator should mend: key files that are not keys, announcements ExaBGP refused."""
 
@@ -52,6 +60,7 @@ def status(view: View) -> dict[str, Any]:
         "withdrawn": not view.announcing,
         "hook": {"connected": view.hook_connected},
         "charon": {"connected": not view.charon, "reason": view.charon},
+        "data_plane": {"tunnels": view.fabric.reason, "guards": view.guards, "dropped": dict(view.dropped)},
         "removal_awaits": list(view.awaited),
         "neighbors": [
             {
@@ -92,6 +101,8 @@ def _softwire(view: View, wire: SoftwireId) -> dict[str, Any]:
         "stale": wire in view.desired.stale,
         "attempts": attempts,
         "mode": softwire.mode.value,
+        "level": softwire.profile.level.value,
+        "interface": _interface(view, softwire),
         "authenticators": [key.authenticator.hex() for key in softwire.keys],
         "key_from": [key.origin for key in softwire.keys],
         "wanted_children": len(softwire.selectors),
@@ -100,6 +111,25 @@ def _softwire(view: View, wire: SoftwireId) -> dict[str, Any]:
         "bytes_out": sum(sa.bytes_out for sa in children),
         "routes": [_route(key) for key in view.desired.carried.get(wire, ())],
     }
+
+
+def _interface(view: View, softwire: Softwire) -> dict[str, Any] | None:
+    """The interface a softwire ought to have; without a MTU while it has none."""
+    if softwire.interface is None:
+        return None
+    device = view.layout.devices.get(softwire.interface.name)
+    routed = [str(prefix) for prefix in softwire.prefixes if _routed(view, prefix, softwire.interface.name)]
+    return {
+        "name": softwire.interface.name,
+        "kind": softwire.interface.kind.value,
+        "mtu": None if device is None else device.mtu,
+        "routes": routed,
+    }
+
+
+def _routed(view: View, prefix: Network, device: str) -> bool:
+    hop = view.layout.routes.get(prefix)
+    return hop is not None and hop.device == device
 
 
 def _pending(view: View, wire: SoftwireId) -> dict[str, Any]:
@@ -184,10 +214,11 @@ def explain(view: View, target: str) -> dict[str, Any]:
         ) from error
     host = wanted.prefixlen == wanted.max_prefixlen
     decisions = view.desired.decisions.values()
-    matching = [d for d in decisions if (inside(wanted, d.prefix) if host else wanted == d.prefix)]
-    if matching and host:
-        longest = max(d.prefix.prefixlen for d in matching)
-        matching = [d for d in matching if d.prefix.prefixlen == longest]
+    holding = [
+        (d.prefix, d) for d in decisions if d.prefix and (inside(wanted, d.prefix) if host else wanted == d.prefix)
+    ]
+    longest = max((prefix.prefixlen for prefix, _ in holding), default=0)
+    matching = [decision for prefix, decision in holding if prefix.prefixlen == longest]
     if host:
         endpoint = ip_address(target.split("/", maxsplit=1)[0])
         towards = [d for d in decisions if _leads_to(d, str(endpoint)) and d not in matching]

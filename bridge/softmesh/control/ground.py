@@ -1,0 +1,174 @@
+"""The ground softwires stand on: guards, interfaces and routes, kept as fold and charon have it.
+
+What is decided here is in what order; what is to be there, ``layout`` says. Whatever cannot be had blocks the
+softwires that need it: without guard or interface there is no softwire (and no cleartext).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from softmesh.charon.ability import Ability as CharonAbility
+from softmesh.charon.observed import Observed
+from softmesh.config import Config
+from softmesh.config.values import Guards
+from softmesh.control.fabric import fabric_of
+from softmesh.control.layout import bearing, devices_for, encapsulated, guarded, installed, routes_for
+from softmesh.control.plan import Plan
+from softmesh.control.settings import blackholes_of, guard_of
+from softmesh.dataplane import difference
+from softmesh.dataplane.ability import kernel_ability
+from softmesh.dataplane.kernel import Kernel
+from softmesh.dataplane.layout import KernelState, Layout
+from softmesh.dataplane.nftables import Nftables
+from softmesh.dataplane.plane import Plane
+from softmesh.dataplane.steps import Step
+from softmesh.errors import SoftmeshError
+from softmesh.mesh.desired import Desired
+from softmesh.mesh.policy import Fabric, Policy
+from softmesh.mesh.softwire import Address, InterfaceKind, Network, SoftwireId
+
+Report: TypeAlias = Callable[[str, str], None]
+"""Called with a subject and what is the matter with it; empty: nothing any more."""
+
+
+class Ground:
+    """The data plane of one bridge."""
+
+    def __init__(self, *, report: Report, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._plane = Plane(Kernel(), Nftables(), monotonic=monotonic)
+        self._report = report
+        self.fabric = Fabric()
+        self._surveyed: object = None
+        self._looked = False
+        self._guarded = False
+        self._why_not: Mapping[str, str] = {}
+        """By interface, why it could not be made."""
+
+    def configure(self, config: Config) -> None:
+        """Take over a configuration."""
+        self._config = config
+        self._surveyed = None
+        self._guarded = False
+
+    @property
+    def look_due(self) -> float:
+        """When the last look at the kernel will serve no more; monotonic seconds."""
+        return self._plane.look_due
+
+    @property
+    def state(self) -> KernelState:
+        """What the kernel holds of ours, by the last look and the steps since."""
+        return self._plane.state
+
+    async def survey(self, charon: CharonAbility | None) -> bool:
+        """Choose the data plane anew if the configuration or charon has changed; returns whether it is another one."""
+        if charon is None or self._surveyed == (charon, self._config.dataplane):
+            return False
+        self._surveyed = (charon, self._config.dataplane)
+        self.fabric = fabric_of(self._config.dataplane, await kernel_ability(), charon)
+        return True
+
+    async def prepare(self, desired: Desired, policy: Policy, observed: Observed) -> Mapping[SoftwireId, str]:
+        """See to guards and interfaces; returns the softwires that have to do without, each with the reason."""
+        guards = self._config.dataplane.guards
+        try:
+            state = await self._look(desired)
+            if guards is Guards.FULL:
+                await self._plane.guard(guard_of(self._config, policy), guarded(desired, state))
+                self._guarded = True
+        except SoftmeshError as error:
+            self._report("data plane", str(error))
+            # What stood before still stands: only what was never seen to is missing.
+            if not self._looked or (guards is Guards.FULL and not self._guarded):
+                return {
+                    wire: f"not without its data plane: {error}"
+                    for wire, softwire in desired.softwires.items()
+                    if softwire.interface is not None or guards is not Guards.NONE
+                }
+            state = self._plane.state
+        else:
+            self._report("data plane", "")
+        self._why_not = await self._take(self._devices(desired, observed))
+        return self.blocked(desired)
+
+    async def lead(self, desired: Desired, plan: Plan, *, may_remove: bool) -> None:
+        """Route into the softwires that stand, and out of those that do not, before their SAs are touched."""
+        refused = await self._take(self._routes(desired, plan, may_remove=may_remove))
+        self._report("routes", "; ".join(refused.values()))
+
+    async def clear(self, desired: Desired, observed: Observed, *, may_remove: bool) -> None:
+        """Remove the interfaces that neither a softwire nor an SA has any more."""
+        refused = await self._take(self._surplus(desired, observed, may_remove=may_remove))
+        self._report("interfaces no more needed", "; ".join(refused.values()))
+
+    def steps(self, desired: Desired, plan: Plan, observed: Observed, *, may_remove: bool) -> tuple[Step, ...]:
+        """What the next pass would do, in its order; nothing of it is done."""
+        return (
+            *self._devices(desired, observed),
+            *self._routes(desired, plan, may_remove=may_remove),
+            *self._surplus(desired, observed, may_remove=may_remove),
+        )
+
+    def blocked(self, desired: Desired) -> Mapping[SoftwireId, str]:
+        """The softwires that must not be, and why: their interface could not be made, or would be passed by."""
+        reasons: dict[SoftwireId, str] = {}
+        state = self._plane.state
+        for wire, softwire in desired.softwires.items():
+            if softwire.interface is None:
+                continue
+            why = self._why_not.get(softwire.interface.name)
+            if why is not None and softwire.interface.name not in state.layout.devices:
+                reasons[wire] = f"no interface: {why}"
+            elif softwire.interface.kind is InterfaceKind.VTI and not state.captured.isdisjoint(softwire.prefixes):
+                reasons[wire] = (
+                    "charon routes its prefixes past the VTI: set charon.install_routes = no in strongswan.conf "
+                    "and restart charon"
+                )
+        return reasons
+
+    async def dropped(self) -> Mapping[str, int]:
+        """Packets that the guards dropped, by rule."""
+        return await self._plane.counters() if self._config.dataplane.guards is Guards.FULL else {}
+
+    def _devices(self, desired: Desired, observed: Observed) -> tuple[Step, ...]:
+        mtu = self._config.dataplane.core_mtu
+        core = {remote: path.mtu if mtu is None else mtu for remote, path in self._plane.state.core.items()}
+        wanted = Layout(
+            devices=devices_for(desired, core, encapsulated(observed)), blackholes=blackholes_of(self._config)
+        )
+        return difference.devices(wanted, self._plane.state.layout)
+
+    def _routes(self, desired: Desired, plan: Plan, *, may_remove: bool) -> tuple[Step, ...]:
+        found = self._plane.state.layout
+        routes = routes_for(desired, plan.standing, bearing(plan.standing_in, found), found)
+        return difference.routes(Layout(routes=routes), found, may_remove=may_remove, source=self._source)
+
+    def _surplus(self, desired: Desired, observed: Observed, *, may_remove: bool) -> tuple[Step, ...]:
+        if not may_remove:
+            return ()
+        found = self._plane.state.layout
+        needed = devices_for(desired, {}).keys() | bearing(installed(observed), found)
+        wanted = Layout({name: device for name, device in found.devices.items() if name in needed})
+        return difference.surplus(wanted, found)
+
+    async def _look(self, desired: Desired) -> KernelState:
+        vti = self.fabric.tunnel is InterfaceKind.VTI
+        state = await self._plane.look(
+            [wire.remote for wire in desired.softwires],
+            [prefix for softwire in desired.softwires.values() for prefix in softwire.prefixes] if vti else (),
+        )
+        self._looked = True
+        return state
+
+    async def _take(self, steps: tuple[Step, ...]) -> Mapping[str, str]:
+        """Take steps; returns, by what they are about, why some were refused."""
+        return {step.about: f"{step.describe()}: {why}" for step, why in await self._plane.apply(steps)}
+
+    def _source(self, destination: Network) -> Address | None:
+        """Where packets of this router's own come from: an address of ours that the peer's selectors admit."""
+        ours = [prefix for prefix in self._config.announce.prefixes if prefix.version == destination.version]
+        held = (held for held in self._plane.state.addresses if any(held in prefix for prefix in ours))
+        return min(held, key=int, default=None)

@@ -1,0 +1,134 @@
+"""What the kernel ought to hold for the softwires of a fold and the SAs of a look at charon. Pure.
+
+Interfaces come before the SAs of a softwire and go after them: without one a packet that was decrypted would be
+answered with an ICMP error that quotes it in the clear. Routes come after the SAs and go before them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from ipaddress import ip_address
+
+from softmesh.bgp.codepoints import TunnelType
+from softmesh.charon.observed import ChildSa, Observed
+from softmesh.dataplane.guard import Guarded
+from softmesh.dataplane.layout import Device, Hop, KernelState, Layout
+from softmesh.dataplane.mtu import inner_mtu
+from softmesh.mesh.desired import Desired
+from softmesh.mesh.softwire import Address, Interface, InterfaceKind, Mode, Network, Softwire, SoftwireId
+
+_INSTALLED = "INSTALLED"
+_TRANSPORT = frozenset({InterfaceKind.IP_IN_IP, InterfaceKind.GRE})
+_COMMON_MTU = 1500
+"""Octets; for an endpoint that the kernel has no route to just now."""
+
+
+def devices_for(
+    desired: Desired, core: Mapping[Address, int], encapsulated: Collection[Address] = ()
+) -> Mapping[str, Device]:
+    """The interfaces of all softwires, by name.
+
+    ``core``: the MTU towards each endpoint, octets. ``encapsulated``: endpoints reached by ESP in UDP (RFC 3948).
+    """
+    devices: dict[str, Device] = {}
+    for softwire in desired.softwires.values():
+        if softwire.interface is None:
+            continue
+        device = _device(softwire, softwire.interface, core, encapsulated)
+        # Softwires that share an interface may be protected differently: all of their packets must fit.
+        held = devices.get(device.name)
+        if held is None or device.mtu < held.mtu:
+            devices[device.name] = device
+    return devices
+
+
+def _device(
+    softwire: Softwire, interface: Interface, core: Mapping[Address, int], encapsulated: Collection[Address]
+) -> Device:
+    wire = softwire.id
+    mtu = inner_mtu(
+        core.get(wire.remote, _COMMON_MTU),
+        interface.kind,
+        wire.local.version,
+        softwire.profile.level,
+        softwire.profile.proposals,
+        encapsulated_in_udp=wire.remote in encapsulated,
+    )
+    return Device(interface, wire.local, wire.remote, mtu)
+
+
+def routes_for(
+    desired: Desired, standing: Collection[SoftwireId], bearing: Collection[str], found: Layout
+) -> Mapping[Network, Hop]:
+    """The routes into interfaces.
+
+    ``standing``: softwires with an SA that carries traffic. ``bearing``: interfaces of SAs that stand in for those that
+    are to come: a route stays in such a one until the softwire that is to have it stands.
+    """
+    routes: dict[Network, Hop] = {}
+    for wire, softwire in desired.softwires.items():
+        if softwire.interface is None:
+            continue
+        for prefix in softwire.prefixes:
+            held = found.routes.get(prefix)
+            if wire in standing:
+                label = wire.type == TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT
+                routes[prefix] = Hop(softwire.interface.name, explicit_null=label)
+            elif held is not None and held.device in bearing:
+                routes[prefix] = held
+    return routes
+
+
+def bearing(sas: Iterable[ChildSa], found: Layout) -> frozenset[str]:
+    """Names of the interfaces that CHILD SAs are bound to."""
+    numbers: set[int | None] = set()
+    between: set[tuple[str, str]] = set()
+    for sa in sas:
+        numbers.update((sa.if_id_out, sa.mark_out))
+        if sa.mode == Mode.TRANSPORT:
+            between.update((_host(local), _host(remote)) for local in sa.local_ts for remote in sa.remote_ts)
+    return frozenset(
+        name
+        for name, device in found.devices.items()
+        if device.interface.number in numbers
+        or (device.interface.kind in _TRANSPORT and (str(device.local), str(device.remote)) in between)
+    )
+
+
+def installed(observed: Observed) -> Iterator[ChildSa]:
+    """The CHILD SAs of ours that carry traffic, wanted or not."""
+    return (sa for ike in observed.ike_sas for sa in ike.children if sa.state == _INSTALLED)
+
+
+def _host(selector: str) -> str:
+    return selector.partition("/")[0]
+
+
+def encapsulated(observed: Observed) -> frozenset[Address]:
+    """Endpoints whose SAs go in UDP (RFC 3948)."""
+    return frozenset(
+        ip_address(ike.remote_host) for ike in observed.ike_sas if any(child.encap for child in ike.children)
+    )
+
+
+def guarded(desired: Desired, state: KernelState) -> Guarded:
+    """What the guards are to know of the softwires."""
+    sources: dict[str, set[Network]] = defaultdict(set)
+    labelled: dict[Address, set[Network]] = defaultdict(set)
+    destinations: set[Network] = set()
+    for wire, softwire in desired.softwires.items():
+        destinations.update(softwire.prefixes)
+        if softwire.interface is None:
+            continue
+        if wire.type == TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT:
+            labelled[wire.remote].update(softwire.prefixes)
+        else:
+            sources[softwire.interface.name].update(softwire.prefixes)
+    return Guarded(
+        destinations=frozenset(destinations),
+        core_devices=frozenset(path.device for path in state.core.values()),
+        sources={name: frozenset(prefixes) for name, prefixes in sources.items()},
+        labelled={remote: frozenset(prefixes) for remote, prefixes in labelled.items()},
+        admitted=frozenset(wire.remote for wire in desired.softwires),
+    )
