@@ -7,12 +7,12 @@ VENV ?= .venv
 PY := $(VENV)/bin/python
 PYTHON ?= python3
 
-# Debian packages: Python's own tools, namespaces and captures, the route reflector, strongSwan.
+# Debian packages: Python's own tools; namespaces, captures and guards, the route reflector, strongSwan.
 PYTHON_PACKAGES := python3 python3-venv
-LAB_PACKAGES := iproute2 iputils-ping util-linux tcpdump bird2 openssl \
+LAB_PACKAGES := iproute2 iputils-ping util-linux tcpdump nftables bird2 openssl \
     charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins
-# A kernel with ESP, AH and the tunnels, as a process.
-VM_PACKAGES := user-mode-linux kmod
+# A kernel with ESP, AH and the tunnels, as a process; another with XFRM interfaces, L2TPv3 and nftables too, in qemu.
+VM_PACKAGES := user-mode-linux kmod qemu-system-x86 busybox-static cpio xz-utils
 
 .PHONY: help
 help: ## List the targets
@@ -34,8 +34,9 @@ test-lab: packages venv .venv-exabgp42/.installed ## Lab tests: real daemons in 
 	lab/sandbox $(CURDIR)/$(PY) -m pytest -v tests/lab
 
 .PHONY: test-vm
-test-vm: packages venv ## The same on a real kernel's ESP and tunnels, in user-mode-linux (root)
+test-vm: packages venv .kernel/.installed ## The same on kernels with ESP and tunnels: user-mode-linux, and qemu (root)
 	lab/guest $(CURDIR)/$(PY) -m pytest -v -p no:cacheprovider -p no:hypothesispytest tests/vm
+	lab/machine $(CURDIR)/$(PY) -m pytest -v -p no:cacheprovider -p no:hypothesispytest tests/machine
 
 .PHONY: lint
 lint: venv ## ruff and mypy
@@ -76,6 +77,12 @@ $(VENV)/.installed: pyproject.toml
 	.venv-exabgp42/bin/pip install --quiet --disable-pip-version-check exabgp==4.2.25
 	touch $@
 
+.PHONY: kernel
+kernel: .kernel/.installed ## Debian's kernel for lab/machine, in .kernel; it is not installed (root)
+
+.kernel/.installed: lab/machine-kernel lab/machine-init | packages
+	lab/machine-kernel .kernel
+
 .PHONY: packages
 packages: ## The Debian packages a lab needs (root; nothing is started)
 	@installed=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' 2>/dev/null | awk '$$2 == "installed" { print $$1 }')
@@ -94,4 +101,4 @@ packages: ## The Debian packages a lab needs (root; nothing is started)
 
 .PHONY: clean
 clean: ## Remove what make made
-	rm -rf $(VENV) .venv-exabgp42 .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .venv-exabgp42 .kernel .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -12,9 +12,15 @@ ESP = f"( proto 50 or {_ESP_IN_UDP} )"
 """ESP, bare or in UDP (RFC 3948 §2.2: an IKE message on port 4500 begins with four zero octets)."""
 
 _NEIGHBOR_DISCOVERY = "arp or igmp or ( icmp6 and ip6[40] >= 133 and ip6[40] <= 136 ) or ( ip6[6] = 0 )"
-PLAINTEXT = f"not ( {ESP} or proto 51 or udp port 500 or udp port 4500 or tcp port 179 or {_NEIGHBOR_DISCOVERY} )"
-"""Whatever is neither ESP or AH nor one of the things a core may carry in the clear: IKE, BGP, neighbour discovery
-(and group membership: IGMP, MLD behind a hop-by-hop header)."""
+_IKE_REFUSED = (
+    "( icmp[icmptype] = 3 and icmp[17] = 17 and ( icmp[30:2] = 500 or icmp[30:2] = 4500 ) ) or "
+    "( icmp6 and ip6[40] = 1 and ip6[54] = 17 and ( ip6[90:2] = 500 or ip6[90:2] = 4500 ) )"
+)
+"""That nobody listens for IKE: an ICMP error that quotes nothing but an IKE message (RFC 792, RFC 4443 §3.1)."""
+_ALLOWED = f"udp port 500 or udp port 4500 or tcp port 179 or {_NEIGHBOR_DISCOVERY} or {_IKE_REFUSED}"
+PLAINTEXT = f"not ( {ESP} or proto 51 or {_ALLOWED} )"
+"""Whatever is neither ESP or AH nor one of the things a core may carry in the clear: IKE, that nobody listens for it,
+BGP, neighbour discovery (and group membership: IGMP, MLD behind a hop-by-hop header)."""
 
 
 class Capture:
@@ -36,13 +42,17 @@ class Capture:
 
     def count(self, expression: str) -> int:
         """How many captured packets match a capture filter."""
+        return len(self.packets(expression))
+
+    def packets(self, expression: str) -> list[str]:
+        """The captured packets that match a capture filter, a line each."""
         done = subprocess.run(
             [program("tcpdump"), "-n", "-r", str(self._file), *expression.split()],
             capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
         if done.returncode != 0 and "truncated" not in done.stderr:
             raise AssertionError(f"tcpdump: {done.stderr.strip()}")
-        return len(done.stdout.splitlines())
+        return done.stdout.splitlines()
 
     def stop(self) -> None:
         """End the capture; it can still be counted."""

@@ -65,10 +65,14 @@ class Charon:
         """Stop it in order: its peers receive DELETEs."""
         self.process.stop()
 
-    def restart(self) -> None:
-        """Start it again, with nothing in its memory."""
-        self.process.stop()
+    def start(self) -> None:
+        """Start it again after it was killed or stopped, with nothing in its memory."""
         self.process = self._start()
+
+    def restart(self) -> None:
+        """Stop it, and start it again."""
+        self.stop()
+        self.start()
 
     def freeze(self) -> None:
         """SIGSTOP: it hangs with its sockets open; returns when the last of its threads does."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import asdict, dataclass
 from itertools import count
 
 from lab.namespace import LAB, Namespace, program
@@ -13,37 +14,41 @@ from softmesh.dataplane.nftables import Nftables
 _number = count(1)
 
 SEND = """
-import contextlib, socket, sys
-family, protocol, source, destination, sport, dport, mark, octets = sys.argv[1:]
-family = socket.AF_INET6 if family == "6" else socket.AF_INET
-protocol, dport = int(protocol), int(dport)
-kind = socket.SOCK_DGRAM if protocol == 17 else socket.SOCK_RAW
-sock = socket.socket(family, kind, protocol)
-sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, int(mark).to_bytes(4, sys.byteorder))
-# What the address of another sends needs no address here.
-sock.setsockopt(*((socket.IPPROTO_IPV6, 75) if family == socket.AF_INET6 else (socket.IPPROTO_IP, 19)), 1)
-sock.bind((source, int(sport)))
-# A packet that is dropped where it leaves is reported to its sender.
-with contextlib.suppress(PermissionError):
-    sock.sendto(bytes(int(octets)), (destination, dport))
+import contextlib, json, socket, sys
+for packet in json.loads(sys.argv[1]):
+    family = socket.AF_INET6 if ":" in packet["destination"] else socket.AF_INET
+    kind = socket.SOCK_DGRAM if packet["protocol"] == socket.IPPROTO_UDP else socket.SOCK_RAW
+    transparent = (socket.IPPROTO_IPV6, 75) if family == socket.AF_INET6 else (socket.IPPROTO_IP, 19)
+    # A packet that is dropped where it leaves is reported to its sender.
+    with contextlib.suppress(PermissionError), socket.socket(family, kind, packet["protocol"]) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, packet["mark"].to_bytes(4, sys.byteorder))
+        sock.setsockopt(*transparent, 1)
+        sock.bind((packet["source"], packet["sport"]))
+        sock.sendto(b"\\1" * packet["octets"], (packet["destination"], packet["dport"]))
 """
 """75 is IPV6_TRANSPARENT, 19 IP_TRANSPARENT: any source address will do."""
 
 
-def send(
-    namespace: Namespace,
-    protocol: int,
-    source: str,
-    destination: str,
-    *,
-    sport: int = 0,
-    dport: int = 0,
-    mark: int = 0,
-    octets: int = 8,
-) -> None:
-    """Send zeroes under an IP protocol, from any source address."""
-    arguments = ("6" if ":" in destination else "4", protocol, source, destination, sport, dport, mark, octets)
-    namespace.run(sys.executable, "-I", "-S", "-c", SEND, *map(str, arguments))
+@dataclass(frozen=True)
+class Packet:
+    """An IP packet with nothing sensible in it; as MPLS, its label is 4112."""
+
+    protocol: int
+    source: str
+    """Any address, also that of another."""
+    destination: str
+    sport: int = 0
+    """Of UDP; 0: any. So is the next."""
+    dport: int = 0
+    mark: int = 0
+    """With which it starts."""
+    octets: int = 8
+    """Behind the IP header and, if any, the UDP header."""
+
+
+def send(namespace: Namespace, *packets: Packet) -> None:
+    """Send packets out of a namespace; what its own guards drop is no error."""
+    namespace.run(sys.executable, "-I", "-S", "-c", SEND, json.dumps([asdict(packet) for packet in packets]))
 
 
 class Witness:

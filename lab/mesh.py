@@ -75,20 +75,33 @@ class Plan:
         """The core's network: where a peer's endpoint may be."""
         return "2001:db8:f::/64" if self.direction.core == 6 else "172.31.0.0/24"
 
-    @property
-    def islands(self) -> str:
-        """The network all islands are in: what a peer may bring."""
-        return "10.0.0.0/8" if self.direction.island == 4 else "2001:db8:1000::/36"
+    dual: bool = False
+    """Whether islands have the core's family as well."""
 
-    def island(self, number: int, site: int = 0) -> str:
+    @property
+    def families(self) -> tuple[int, ...]:
+        """IP versions of the islands; that of the direction first."""
+        first = self.direction.island
+        return (first, 10 - first) if self.dual else (first,)
+
+    @property
+    def islands(self) -> list[str]:
+        """The networks all islands are in: what a peer may bring."""
+        return ["10.0.0.0/8" if family == 4 else "2001:db8:1000::/36" for family in self.families]
+
+    def island(self, number: int, site: int = 0, *, family: int | None = None) -> str:
         """An island's prefix; ``site`` counts further prefixes of the same island."""
-        if self.direction.island == 4:
+        if (family or self.direction.island) == 4:
             return f"10.{number}.{site}.0/24"
         return f"2001:db8:1{number:03x}:{site:x}::/64"
 
-    def host(self, number: int, last: int, site: int = 0) -> str:
+    def prefixes(self, number: int) -> list[str]:
+        """An island's prefixes, one a family."""
+        return [self.island(number, family=family) for family in self.families]
+
+    def host(self, number: int, last: int, site: int = 0, *, family: int | None = None) -> str:
         """An address in an island; the router has 1, the host 10."""
-        prefix = self.island(number, site).split("/")[0]
+        prefix = self.island(number, site, family=family).split("/")[0]
         return prefix.removesuffix("0") + str(last) if "." in prefix else f"{prefix}{last:x}"
 
 
@@ -112,8 +125,8 @@ class Afbr:
         self.namespace.address("core0", f"{self.endpoint}/{plan.core_length}")
         link(self.namespace, "island0", self.island, "eth0")
         self.add_site(0)
-        via = plan.host(number, 1)
-        self.island.ip("route", "add", "default", "via", via)
+        for family in plan.families:
+            self.island.ip("route", "add", "default", "via", plan.host(number, 1, family=family))
         self.charon = Charon(self.namespace, libipsec=mesh.libipsec, extra=mesh.charon_settings)
         self.configuration = self.home / "mesh.yaml"
         self._settings = self._default_settings()
@@ -135,9 +148,11 @@ class Afbr:
     def add_site(self, site: int) -> None:
         """Give the island one more prefix: an address for the router, one for the host."""
         plan = self.mesh.plan
-        length = plan.island(self.number, site).split("/")[1]
-        self.namespace.address("island0", f"{plan.host(self.number, 1, site)}/{length}")
-        self.island.address("eth0", f"{plan.host(self.number, 10, site)}/{length}")
+        for family in plan.families:
+            length = plan.island(self.number, site, family=family).split("/")[1]
+            ours, its = (plan.host(self.number, last, site, family=family) for last in (1, 10))
+            self.namespace.address("island0", f"{ours}/{length}")
+            self.island.address("eth0", f"{its}/{length}")
 
     def _default_settings(self) -> dict[str, Any]:
         plan = self.mesh.plan
@@ -149,9 +164,9 @@ class Afbr:
                 "router_id": f"10.255.0.{self.number}",
                 "neighbors": [{"address": self.mesh.reflector_address, "password_file": "bgp.password"}],
             },
-            "announce": {"prefixes": [plan.island(self.number)]},
+            "announce": {"prefixes": plan.prefixes(self.number)},
             "identity": {"private_key": "identity.key"},
-            "admission": {"endpoints": [plan.core], "prefixes": [plan.islands]},
+            "admission": {"endpoints": [plan.core], "prefixes": plan.islands},
             "charon": {"vici": str(self.charon.vici)},
             "sockets": {"directory": str(self.home / "run")},
         }
@@ -175,7 +190,7 @@ class Afbr:
 
     def softmesh(self, *arguments: str, check: bool = True) -> str:
         """Run a ``softmesh`` command on this router; returns its output."""
-        return self.namespace.run(*SOFTMESH, *arguments, check=check).stdout
+        return self.namespace.run(*SOFTMESH, *arguments, check=check, within=90.0).stdout
 
     def status(self) -> dict[str, Any]:
         """What ``softmesh status --json`` prints; an empty mesh while the bridge does not answer."""
@@ -218,16 +233,17 @@ class Mesh:
         *,
         spare: int = 1,
         libipsec: bool = True,
+        dual: bool = False,
         settings: Mapping[str, Any] | None = None,
         charon: str = "",
     ) -> None:
         """Build it; nothing of Softmesh runs yet.
 
         ``spare``: sessions the reflector keeps for routers added later. ``libipsec``: ESP in user space, for a kernel
-        that has none. ``settings``: merged into every mesh.yaml, section by section. ``charon``: further settings of
-        every charon.
+        that has none. ``dual``: islands of both families. ``settings``: merged into every mesh.yaml, section by
+        section. ``charon``: further settings of every charon.
         """
-        self.plan = Plan(direction)
+        self.plan = Plan(direction, dual)
         self.libipsec = libipsec
         self.settings = settings or {}
         self.charon_settings = charon

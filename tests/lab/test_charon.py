@@ -7,8 +7,11 @@ An island is an address on a router's loopback interface: enough for charon and 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -33,12 +36,14 @@ from softmesh.charon.packet import Request, Section
 from softmesh.charon.render import render
 from softmesh.charon.verify import verify, verify_peer
 from softmesh.charon.vici import CommandError
+from softmesh.charon.watch import Watch
 from softmesh.errors import Unreachable
 from softmesh.mesh.public_key import key_id
 from softmesh.mesh.softwire import Level, Mode, PinnedKey, Profile, Selector, SelectorPair, Softwire, SoftwireId
 
 EVENTS = ("ike-updown", "ike-rekey", "child-updown", "child-rekey", "no-such-event")
 PROFILE = Profile(Level.ENCRYPT, ("aes256gcm16-prfsha384-x25519",), ("aes256gcm16-x25519",))
+INTEGRITY = Profile(Level.INTEGRITY, PROFILE.ike_proposals, ("null-sha256-x25519",))
 PREFIXES = {
     "4-over-6": (("10.1.0.0/24", "10.1.1.0/24"), ("10.2.0.0/24", "10.2.1.0/24")),
     "6-over-4": (("2001:db8:1::/64", "2001:db8:1:1::/64"), ("2001:db8:2::/64", "2001:db8:2:1::/64")),
@@ -225,6 +230,93 @@ async def test_a_peer_that_does_not_accept_our_key_says_so(routers: Routers) -> 
 
     reason = await left.failure(ours)
     assert reason.startswith("the peer answered AUTHENTICATION_FAILED")
+
+
+async def test_ends_of_different_levels_both_say_so(routers: Routers) -> None:
+    left, right = routers
+    ours, theirs = left.connection(right, 0), right.connection(left, 0, profile=INTEGRITY)
+    await right.driver.load_connection(theirs)
+    await left.driver.load_connection(ours)
+    for router in (left, right):
+        await router.vici.listen("log", wanted=True)
+    await left.initiate(ours)
+    assert await left.failure(ours) == (
+        "the peer accepts none of our proposals aes256gcm16-x25519 (level encrypt): it has another level of "
+        "protection, or its kernel lacks the algorithm; its own status says which"
+    )
+    assert await right.failure(theirs) == (
+        "the peer proposes ESP:AES_GCM_16_256, we accept ESP:NULL/HMAC_SHA2_256_128/CURVE_25519: "
+        "the two ends have different levels of protection, encrypt there and integrity here"
+    )
+
+
+async def test_ends_without_an_ike_proposal_in_common_both_say_so(routers: Routers) -> None:
+    left, right = routers
+    other = replace(PROFILE, ike_proposals=("aes128-sha256-x25519",))
+    ours, theirs = left.connection(right, 0), right.connection(left, 0, profile=other)
+    await right.driver.load_connection(theirs)
+    await left.driver.load_connection(ours)
+    for router in (left, right):
+        await router.vici.listen("log", wanted=True)
+    await left.initiate(ours)
+    assert (await left.failure(ours)).endswith("; our IKE proposals: aes256gcm16-prfsha384-x25519")
+    assert await right.failure(theirs) == (
+        "the peer proposes IKE:AES_GCM_16_256/PRF_HMAC_SHA2_384/CURVE_25519, "
+        "we accept IKE:AES_CBC_128/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/CURVE_25519: no IKE proposal in common"
+    )
+
+
+async def test_esp_that_only_authenticates(routers: Routers) -> None:
+    left, right = routers
+    ours, theirs = left.connection(right, 0, profile=INTEGRITY), right.connection(left, 0, profile=INTEGRITY)
+    await right.driver.load_connection(theirs)
+    await left.driver.load_connection(ours)
+    await left.initiate(ours)
+    for router, connection in ((left, ours), (right, theirs)):
+        ike_sa, child_sa = await router.carrying(connection)
+        assert verify(child_sa, connection.children[0], ike_sa) is None
+    assert left.ping(right)
+    (asked,) = right.connection(left, 0).children
+    assert "no encryption" in (verify(child_sa, asked, ike_sa) or "")
+
+
+async def test_watch_forgets_why_it_failed_once_it_works_and_knows_what_charon_can(routers: Routers) -> None:
+    left, right = routers
+    ours, theirs = left.connection(right, 0), right.connection(left, 0)
+    watch = Watch(left.charon.vici, on_change=lambda: None)
+    running = asyncio.create_task(watch.run())
+    try:
+        await asyncio.wait_for(watch.wait_connected(), 5)
+        assert watch.ability is None
+        await watch.look()
+        assert watch.ability is not None
+        assert watch.ability.kernel_libipsec
+        await watch.hear_log(wanted=True)
+        await watch.apply([LoadConnection(ours), Initiate(ours.name, ours.children[0].name)])
+
+        async def failed() -> bool:
+            return ours.name in watch.failures
+
+        await until(failed, within=10, what="the peer knows nothing of us")
+        await left.no_ike_sa()
+        await right.driver.load_connection(theirs)
+        await watch.apply([Initiate(ours.name, ours.children[0].name)])
+        await left.up(ours)
+
+        async def forgotten() -> bool:
+            return not watch.failures
+
+        await until(forgotten, within=10, what="no failure left")
+        left.charon.restart()
+
+        async def unknown() -> bool:
+            return watch.ability is None
+
+        await until(unknown, within=10, what="another charon may have other abilities")
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
 
 
 async def test_a_withdrawn_key_is_dead_though_charon_still_stores_it(routers: Routers) -> None:

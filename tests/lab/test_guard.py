@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.firewall import Nft, Witness, load, nft, send
+from lab.firewall import Nft, Packet, Witness, load, nft, send
 from lab.namespace import Namespace, link, program
 from softmesh.dataplane.guard import Guard, Guarded
 from softmesh.dataplane.nftables import Nftables
@@ -107,10 +107,8 @@ async def test_nothing_is_encapsulated_in_the_clear(lab: Lab) -> None:
     l2tp_to = Witness(lab.peer, "prerouting", f"udp dport {L2TP}")
 
     def attempt() -> None:
-        for protocol in PROTOCOLS:
-            send(lab.router, protocol, lab.ours, lab.theirs)
-        send(lab.router, UDP, lab.ours, lab.theirs, sport=L2TP, dport=4000)
-        send(lab.router, UDP, lab.ours, lab.theirs, dport=L2TP)
+        l2tp = Packet(UDP, lab.ours, lab.theirs, sport=L2TP, dport=4000), Packet(UDP, lab.ours, lab.theirs, dport=L2TP)
+        send(lab.router, *(Packet(protocol, lab.ours, lab.theirs) for protocol in PROTOCOLS), *l2tp)
 
     attempt()
     assert (arrived.seen, l2tp.seen, l2tp_to.seen) == (5, 1, 1)
@@ -126,9 +124,8 @@ async def test_nothing_encapsulated_is_taken_in_the_clear(lab: Lab) -> None:
     l2tp = Witness(lab.router, "input", f"udp dport {L2TP}")
 
     def attempt() -> None:
-        for protocol in PROTOCOLS:
-            send(lab.peer, protocol, lab.theirs, lab.ours)
-        send(lab.peer, UDP, lab.theirs, lab.ours, dport=L2TP)
+        l2tp = Packet(UDP, lab.theirs, lab.ours, dport=L2TP)
+        send(lab.peer, *(Packet(protocol, lab.theirs, lab.ours) for protocol in PROTOCOLS), l2tp)
 
     attempt()
     assert (passed.seen, l2tp.seen) == (5, 1)
@@ -141,11 +138,11 @@ async def test_nothing_encapsulated_is_taken_in_the_clear(lab: Lab) -> None:
 async def test_fragments_of_an_encapsulation_are_not_taken_either(lab: Lab) -> None:
     nftables = lab.nftables()
     passed = Witness(lab.router, "input", f"meta l4proto {GRE}")
-    send(lab.peer, GRE, lab.theirs, lab.ours, octets=3000)
+    send(lab.peer, Packet(GRE, lab.theirs, lab.ours, octets=3000))
     before = passed.seen
     assert before >= 1
     await nftables.ensure(lab.guard, lab.guarded)
-    send(lab.peer, GRE, lab.theirs, lab.ours, octets=3000)
+    send(lab.peer, Packet(GRE, lab.theirs, lab.ours, octets=3000))
     assert passed.seen == before
     assert (await nftables.counters())["encapsulation_in"] >= 1
 
@@ -156,10 +153,10 @@ async def test_what_is_not_encapsulated_crosses(lab: Lab) -> None:
     ike = Witness(lab.router, "input", "udp dport { 500, 4500 }")
     elsewhere = Witness(lab.peer, "prerouting", f"meta l4proto {GRE}")
     assert lab.router.ping(lab.theirs, source=lab.ours)
-    send(lab.peer, UDP, lab.core(3), lab.ours, dport=500)
-    send(lab.peer, UDP, lab.theirs, lab.ours, dport=4500)
+    send(lab.peer, Packet(UDP, lab.core(3), lab.ours, dport=500))
+    send(lab.peer, Packet(UDP, lab.theirs, lab.ours, dport=4500))
     # A tunnel of somebody else's, over the same cable but not between endpoints.
-    send(lab.router, GRE, lab.ours, "172.31.1.2" if lab.version == 4 else "2001:db8:e::2")
+    send(lab.router, Packet(GRE, lab.ours, "172.31.1.2" if lab.version == 4 else "2001:db8:e::2"))
     assert (ike.seen, elsewhere.seen) == (2, 1)
     assert set((await nftables.counters()).values()) == {0}
 
@@ -276,7 +273,7 @@ async def test_spoofed_inner_sources(lab: Lab) -> None:
         before = passed.seen
         ours = "2001:db8:1001::1" if ":" in source else "10.1.0.1"
         lab.peer.ip("route", "replace", ours, "dev", device)
-        send(lab.peer, UDP, source, ours, dport=9)
+        send(lab.peer, Packet(UDP, source, ours, dport=9))
         return passed.seen - before
 
     assert [attempt(source, "tunnel") for source in ("10.2.7.7", "2001:db8:1002::7")] == [1, 1]
@@ -305,10 +302,8 @@ async def test_only_the_admitted_are_heard(lab: Lab) -> None:
     ah = Witness(lab.router, "input", "ip6 nexthdr 51" if lab.version == 6 else "meta l4proto 51")
 
     def attempt(source: str) -> None:
-        for port in (500, 4500):
-            send(lab.peer, UDP, source, lab.ours, dport=port)
-        for protocol in (50, 51):
-            send(lab.peer, protocol, source, lab.ours, octets=24)
+        ike = (Packet(UDP, source, lab.ours, dport=port) for port in (500, 4500))
+        send(lab.peer, *ike, *(Packet(protocol, source, lab.ours, octets=24) for protocol in (50, 51)))
 
     await nftables.ensure(replace(lab.guard, admitted_only=True), lab.guarded)
     attempt(lab.theirs)
@@ -326,8 +321,8 @@ async def test_ah_is_not_taken_for_what_it_protects(lab: Lab) -> None:
     await nftables.ensure(lab.guard, lab.guarded)
     out = Witness(lab.peer, "prerouting", "ip6 nexthdr 51" if lab.version == 6 else "meta l4proto 51")
     into = Witness(lab.router, "input", "ip6 nexthdr 51" if lab.version == 6 else "meta l4proto 51")
-    send(lab.router, 51, lab.ours, lab.theirs, octets=24)
-    send(lab.peer, 51, lab.theirs, lab.ours, octets=24)
+    send(lab.router, Packet(51, lab.ours, lab.theirs, octets=24))
+    send(lab.peer, Packet(51, lab.theirs, lab.ours, octets=24))
     assert (out.seen, into.seen) == (1, 1)
     assert set((await nftables.counters()).values()) == {0}
 
@@ -342,33 +337,45 @@ async def test_marks_tell_whose_labelled_packet_was_looped(lab: Lab) -> None:
     lab.router.address("lo", "10.2.9.9/32", "2001:db8:1002::9/128")
     passed = Witness(lab.router, "input", f'iifname "lo" meta l4proto {UDP} meta mark 0')
     for source, target in (("10.2.9.9", "10.1.0.1"), ("2001:db8:1002::9", "2001:db8:1001::1")):
-        send(lab.router, UDP, source, target, dport=9, mark=mark)
+        send(lab.router, Packet(UDP, source, target, dport=9, mark=mark))
     assert passed.seen == 2, "and the mark is gone"
     for source in ("10.1.0.1", "2001:db8:1001::1"):
-        send(lab.router, UDP, source, source, dport=9, mark=mark)
+        send(lab.router, Packet(UDP, source, source, dport=9, mark=mark))
     assert passed.seen == 2
     assert (await nftables.counters())["spoofed"] == 2
     # Others' marks, and none, mean nothing.
     foreign = Witness(lab.router, "input", f'iifname "lo" meta l4proto {UDP} meta mark {mark ^ 1}')
-    send(lab.router, UDP, "10.1.0.1", "10.1.0.1", dport=9, mark=mark ^ 1)
-    send(lab.router, UDP, "10.1.0.1", "10.1.0.1", dport=9)
+    send(lab.router, Packet(UDP, "10.1.0.1", "10.1.0.1", dport=9, mark=mark ^ 1))
+    send(lab.router, Packet(UDP, "10.1.0.1", "10.1.0.1", dport=9))
     assert (passed.seen, foreign.seen) == (3, 1)
 
 
 FOREIGN = """
 table inet filter {
-    set destinations4 { type ipv4_addr; elements = { 10.2.0.1 }; }
-    chain input { type filter hook input priority 0; policy accept; ct state established counter packets 3 bytes 9; }
+    set destinations4 {
+        type ipv4_addr
+        elements = { 10.2.0.1 }
+    }
+    chain input {
+        type filter hook input priority 0
+        ct state established counter packets 3 bytes 9
+    }
 }
-table ip softmesh { chain mine { tcp dport 22 accept; }
+table ip softmesh {
+    chain mine {
+        tcp dport 22 accept
+    }
 }
-table ip6 nat { chain post { type nat hook postrouting priority 100; }
+table ip6 nat {
+    chain post {
+        type nat hook postrouting priority 100
+    }
 }
 """
 
 
 async def test_nothing_else_in_the_ruleset_is_touched(lab: Lab) -> None:
-    load(lab.router, FOREIGN.replace("; }\n", ";\n }\n"))
+    load(lab.router, FOREIGN)
     before = nft(lab.router, "-a", "list", "ruleset")
     nftables = lab.nftables()
     assert not await nftables.remove()

@@ -10,6 +10,7 @@ import pytest
 from lab.eventually import eventually
 from lab.mesh import MIXED, Mesh, meshed
 from lab.namespace import LAB, Namespace, link
+from lab.proof import MARK, SHOWN
 from tests.vm.router import Router
 
 BY_SELECTORS = {"dataplane": {"mode": "policy", "interfaces": False, "guards": "routes"}}
@@ -35,6 +36,13 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
             last = log.read_text(errors="replace").splitlines()[-40:]
             report.sections.append((str(log.relative_to(LAB)), "\n".join(last)))
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was shown, a line each, for ``make evidence``."""
+    if SHOWN.exists():
+        for line in SHOWN.read_text().splitlines():
+            terminalreporter.write_line(f"{MARK}{line}")
 
 
 @pytest.fixture(scope="package", params=MIXED, ids=lambda direction: direction.value)

@@ -50,7 +50,7 @@ class Bridge:
         self._announcing = not self._marker.exists()
         self._hook = HookClient(str(config.sockets.hook), on_change=self._wake.set, monotonic=monotonic)
         self._charon = Watch(config.charon.vici, on_change=self._wake.set, monotonic=monotonic)
-        self._ground = Ground(report=self._report, monotonic=monotonic)
+        self._ground = Ground(report=self._report, on_change=self._wake.set, monotonic=monotonic)
         self._observed = Observed({}, (), frozenset())
         self._desired = Desired()
         self._folded: object = None
@@ -123,6 +123,7 @@ class Bridge:
             tasks.create_task(self._hook.run(), name="hook client")
             if exabgp is not None:
                 tasks.create_task(exabgp.run(), name="exabgp")
+            tasks.create_task(self._ground.run(), name="interfaces")
             tasks.create_task(self._watch_keys(), name="keys")
             tasks.create_task(self._passes(), name="passes")
 

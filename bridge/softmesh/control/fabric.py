@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.charon.ability import Ability as CharonAbility
 from softmesh.config.values import DataPlane, DataPlaneMode, Selectors
@@ -29,13 +31,18 @@ def fabric_of(wanted: DataPlane, kernel: KernelAbility, charon: CharonAbility) -
             return Fabric(unable=unable, reason=f"none for type 4, for {_LIBIPSEC}")
         return Fabric(unable=unable, reason=f"policy, for {_LIBIPSEC}")
     anything = wanted.selectors is Selectors.ANY
+    no_mpls: dict[TunnelType, str] = {}
+    if wanted.interfaces and not kernel.mpls:
+        no_mpls[TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT] = "this kernel has no MPLS (modprobe mpls_router mpls_iptunnel)"
+    fabric = Fabric(interfaces=wanted.interfaces, unable=no_mpls)
     if wanted.mode is DataPlaneMode.POLICY:
-        return Fabric(interfaces=wanted.interfaces, reason="policy, as configured")
+        return replace(fabric, reason="policy, as configured")
     if kernel.xfrm_interface:
-        return Fabric(InterfaceKind.XFRM, anything, wanted.interfaces, reason="route, by XFRM interfaces")
+        return replace(fabric, tunnel=InterfaceKind.XFRM, any_selectors=anything, reason="route, by XFRM interfaces")
     if wanted.mode is DataPlaneMode.AUTO:
-        return Fabric(interfaces=wanted.interfaces, reason=f"policy, for {kernel.reason}")
+        return replace(fabric, reason=f"policy, for {kernel.reason}")
     if kernel.vti:
-        return Fabric(InterfaceKind.VTI, anything, wanted.interfaces, reason=f"route, by VTI, for {kernel.reason}")
+        reason = f"route, by VTI, for {kernel.reason}"
+        return replace(fabric, tunnel=InterfaceKind.VTI, any_selectors=anything, reason=reason)
     refused = {TunnelType.IPSEC_TUNNEL: f"dataplane.mode is route, but {kernel.reason}: set it to policy"}
-    return Fabric(interfaces=wanted.interfaces, unable=refused, reason=f"none for type 4, for {kernel.reason}")
+    return replace(fabric, unable=no_mpls | refused, reason=f"none for type 4, for {kernel.reason}")

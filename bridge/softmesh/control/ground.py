@@ -25,6 +25,7 @@ from softmesh.dataplane.layout import KernelState, Layout
 from softmesh.dataplane.nftables import Nftables
 from softmesh.dataplane.plane import Plane
 from softmesh.dataplane.steps import Step
+from softmesh.dataplane.watch import LinkWatch
 from softmesh.errors import SoftmeshError
 from softmesh.mesh.desired import Desired
 from softmesh.mesh.policy import Fabric, Policy
@@ -37,15 +38,31 @@ Report: TypeAlias = Callable[[str, str], None]
 class Ground:
     """The data plane of one bridge."""
 
-    def __init__(self, *, report: Report, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, report: Report, on_change: Callable[[], None], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._plane = Plane(Kernel(), Nftables(), monotonic=monotonic)
+        self._links = LinkWatch(lambda: self._plane.state.layout.devices, self._changed)
         self._report = report
+        self._on_change = on_change
         self.fabric = Fabric()
         self._surveyed: object = None
         self._looked = False
         self._guarded = False
         self._why_not: Mapping[str, str] = {}
         """By interface, why it could not be made."""
+
+    async def run(self) -> None:
+        """Hear of what others do to our interfaces, until cancelled."""
+        try:
+            await self._links.run()
+        except SoftmeshError as error:
+            # The audit finds out as well, only later.
+            self._report("watching interfaces", str(error))
+
+    def _changed(self) -> None:
+        self._plane.suspect()
+        self._on_change()
 
     def configure(self, config: Config) -> None:
         """Take over a configuration."""

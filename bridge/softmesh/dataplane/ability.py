@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import errno
+import secrets
 from dataclasses import dataclass
-from typing import Any
+from ipaddress import ip_address
 
-from pyroute2 import AsyncIPRoute, NetlinkError
+from softmesh.dataplane import link, route
+from softmesh.dataplane.layout import Device
+from softmesh.dataplane.netlink import Netlink, opened
+from softmesh.mesh.softwire import Interface, InterfaceKind
 
-from softmesh.mesh.softwire import INTERFACE_PREFIX
-
-_PROBE = f"{INTERFACE_PREFIX}probe"
-_NUMBER = 2**32 - 1
+_MTU = 1280
+_ENDS = {
+    4: (ip_address("192.0.2.1"), ip_address("192.0.2.2")),
+    6: (ip_address("2001:db8::1"), ip_address("2001:db8::2")),
+}
+"""Addresses for documentation (RFC 5737 §3, RFC 3849 §2): nobody has a tunnel between them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,28 +28,38 @@ class Ability:
     vti: bool
     reason: str
     """Why there are no XFRM interfaces; empty where there are."""
+    mpls: bool = True
+    """Whether a route can have a label."""
 
 
 async def kernel_ability() -> Ability:
-    """Make an interface of each kind, and remove it at once."""
-    async with AsyncIPRoute() as netlink:
-        xfrm = await _refusal(netlink, kind="xfrm", xfrm_if_id=_NUMBER)
+    """Make an interface of each kind, and remove it at once.
+
+    Raises OperatorError where there is no netlink to be had, Unreachable where the kernel does not answer.
+    """
+    async with opened() as netlink:
+        mpls = await _has_mpls(netlink)
+        xfrm = await _refusal(netlink, InterfaceKind.XFRM, 4)
         if not xfrm:
-            return Ability(xfrm_interface=True, vti=True, reason="")
-        # Two addresses for documentation (RFC 5737 §3): nobody has a tunnel between them.
-        vti = await _refusal(netlink, kind="vti", vti_local="192.0.2.1", vti_remote="192.0.2.2", vti_ikey=1, vti_okey=1)
-    if errno.EPERM in (xfrm, vti):
-        return Ability(xfrm_interface=False, vti=False, reason="this process may make no interfaces (CAP_NET_ADMIN)")
+            return Ability(xfrm_interface=True, vti=True, reason="", mpls=mpls)
+        vti = await _refusal(netlink, InterfaceKind.VTI, 4) and await _refusal(netlink, InterfaceKind.VTI, 6)
+    if errno.EPERM in {xfrm, vti}:
+        lack = "this process may make no interfaces: run it as root, or with CAP_NET_ADMIN"
+        return Ability(xfrm_interface=False, vti=False, reason=lack, mpls=mpls)
     lacks = "neither XFRM interfaces nor VTI" if vti else "no XFRM interfaces"
-    return Ability(xfrm_interface=False, vti=not vti, reason=f"this kernel has {lacks}")
+    return Ability(xfrm_interface=False, vti=not vti, reason=f"this kernel has {lacks}", mpls=mpls)
 
 
-async def _refusal(netlink: Any, **attributes: Any) -> int:
+async def _refusal(netlink: Netlink, kind: InterfaceKind, version: int) -> int:
     """The error number with which the kernel refuses an interface; 0 where it does not."""
-    try:
-        await netlink.link("add", ifname=_PROBE, **attributes)
-    except NetlinkError as error:
-        return int(error.code)
-    index = (await netlink.link_lookup(ifname=_PROBE))[0]
-    await netlink.link("del", index=index)
-    return 0
+    # A name of our own kind: one that is left behind, should we be killed now, is removed as whatever is half made.
+    device = Device(Interface(kind, secrets.randbits(32) or 1), *_ENDS[version], _MTU)
+    (made,) = await netlink.ask([link.create(device)])
+    if not made.code:
+        await netlink.ask([link.remove(device.name)])
+    return made.code
+
+
+async def _has_mpls(netlink: Netlink) -> bool:
+    (answer,) = await netlink.ask([route.no_route_with_a_label(4)])
+    return answer.code not in {errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM}

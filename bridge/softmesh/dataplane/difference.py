@@ -39,18 +39,19 @@ def devices(wanted: Layout, found: Layout) -> tuple[Step, ...]:
 def routes(
     wanted: Layout, found: Layout, *, may_remove: bool, source: Callable[[Network], Address | None]
 ) -> tuple[Step, ...]:
-    """Routes that are missing, elsewhere or, with ``may_remove``, no more wanted.
+    """Routes that are missing, elsewhere, from another source or, with ``may_remove``, no more wanted.
 
-    ``source`` gives the address that packets of this router's own to a prefix come from.
+    ``source`` gives the address that packets of this router's own to a prefix come from. Without ``may_remove`` what
+    is found and not wanted stays, whatever it leads into: of a prefix that is wanted nothing is left behind either
+    way, for a route is replaced.
     """
     steps: list[Step] = []
     if may_remove:
         steps += [RemoveRoute(prefix) for prefix in found.routes if prefix not in wanted.routes]
-    steps += [
-        SetRoute(prefix, hop, source(prefix))
-        for prefix, hop in wanted.routes.items()
-        if found.routes.get(prefix) != hop
-    ]
+    for prefix, hop in wanted.routes.items():
+        origin = source(prefix)
+        if found.routes.get(prefix) != hop or found.sources.get(prefix) != origin:
+            steps.append(SetRoute(prefix, hop, origin))
     return tuple(steps)
 
 
@@ -70,7 +71,8 @@ def everything(found: Layout) -> tuple[Step, ...]:
 
 def after(found: Layout, steps: Iterable[Step]) -> Layout:
     """What a look would find once these steps were taken."""
-    devices, routes, blackholes = dict(found.devices), dict(found.routes), set(found.blackholes)
+    devices, blackholes = dict(found.devices), set(found.blackholes)
+    routes, sources = dict(found.routes), dict(found.sources)
     for step in steps:
         match step:
             case MakeDevice(device):
@@ -82,15 +84,20 @@ def after(found: Layout, steps: Iterable[Step]) -> Layout:
                 devices.pop(name, None)
                 # The kernel removes with an interface all routes into it.
                 routes = {prefix: hop for prefix, hop in routes.items() if hop.device != name}
-            case SetRoute(prefix, hop):
+            case SetRoute(prefix, hop, source):
                 routes[prefix] = hop
+                if source is None:
+                    sources.pop(prefix, None)
+                else:
+                    sources[prefix] = source
             case RemoveRoute(prefix):
                 routes.pop(prefix, None)
             case AddBlackhole(prefix):
                 blackholes.add(prefix)
             case RemoveBlackhole(prefix):
                 blackholes.discard(prefix)
-    return Layout(devices, routes, frozenset(blackholes))
+    kept = {prefix: source for prefix, source in sources.items() if prefix in routes}
+    return Layout(devices, routes, frozenset(blackholes), kept)
 
 
 def _order(prefix: Network) -> tuple[int, int, int]:

@@ -42,7 +42,8 @@ class Guarded:
     """Interfaces through which the endpoints are reached. Sticky, as the destinations are."""
     sources: Mapping[str, frozenset[Network]] = field(default_factory=dict)
     """Inner source addresses that may come out of each of our tunnel interfaces, by its name (RFC 5565 §13.3); nothing
-    comes out of an interface that is not here."""
+    comes out of an interface that is not here. That goes for ICMP errors too: of those that the peer's core sends from
+    addresses of its own, none comes through."""
     labelled: Mapping[Address, frozenset[Network]] = field(default_factory=dict)
     """The same for packets under an MPLS explicit null label, by the endpoint they come from: the kernel loops them
     through ``lo``, so that their tunnel interface is lost."""

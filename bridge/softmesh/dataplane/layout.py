@@ -53,6 +53,8 @@ class Layout:
     """Ours into devices."""
     blackholes: frozenset[Network] = frozenset()
     """Prefixes that go nowhere unless a better route knows where."""
+    sources: Mapping[Network, Address] = field(default_factory=dict)
+    """Of the routes found that have one: the address packets of this router's own come from."""
 
 
 @dataclass(frozen=True, slots=True)

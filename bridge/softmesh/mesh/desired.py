@@ -225,12 +225,13 @@ def _assemble(
         keys = {key.authenticator: key for decision in bearers for key in decision.keys}
         prefixes, captured = _outside(core, [d.prefix for d in bearers if d.prefix is not None])
         interface = interfaces.give(wire)
-        anything = policy.fabric.any_selectors and interface is not None
+        anything = policy.fabric.any_selectors and interface is not None and wire.type == TunnelType.IPSEC_TUNNEL
         pairs, wanted = _pairs(wire, prefixes, policy, anything=anything)
         refusal = (
             _unbuildable(wire, core, keys, bearers, policy, len(softwires))
             or (captured if not prefixes else None)
             or _unselectable(pairs)
+            or (_indistinct(wire, softwires) if anything else None)
         )
         if refusal is not None:
             pending[wire] = Pending(wire, refusal, carried[wire])
@@ -295,6 +296,18 @@ def _unselectable(pairs: Collection[SelectorPair]) -> Refusal | None:
     return Refusal(Rule.SELECTORS, "we announce no prefix of the same family as any of its prefixes")
 
 
+def _indistinct(wire: SoftwireId, softwires: Collection[SoftwireId]) -> Refusal | None:
+    """Two that carry anything between the same endpoints are one to whoever answers."""
+    for other in softwires:
+        if (other.remote, other.type) == (wire.remote, wire.type):
+            return Refusal(
+                Rule.SELECTORS,
+                "dataplane.selectors is any, so there is one softwire between two endpoints, and that has "
+                f"{'no colour' if other.color is None else f'colour {other.color}'}",
+            )
+    return None
+
+
 def _pairs(
     wire: SoftwireId, remotes: Sequence[Network], policy: Policy, *, anything: bool
 ) -> tuple[frozenset[SelectorPair], int]:
@@ -306,10 +319,10 @@ def _pairs(
     """
     ours = Counter(local.version for local in policy.local_prefixes)
     both = {remote.version for remote in remotes} & ours.keys()
+    if anything:
+        pairs = frozenset(SelectorPair(_ANYTHING[version], _ANYTHING[version]) for version in both)
+        return pairs, len(pairs)
     if wire.type == TunnelType.IPSEC_TUNNEL:
-        if anything:
-            pairs = frozenset(SelectorPair(_ANYTHING[version], _ANYTHING[version]) for version in both)
-            return pairs, len(pairs)
         wanted = sum(ours[remote.version] for remote in remotes)
         combined = (
             SelectorPair(Selector(local), Selector(remote))

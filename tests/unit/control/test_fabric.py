@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from softmesh.bgp.codepoints import TunnelType
@@ -60,3 +62,9 @@ def test_what_is_asked_beside_the_mode_is_taken_over(kernel: KernelAbility) -> N
     assert fabric.any_selectors
     assert not fabric.interfaces
     assert fabric_of(DataPlane(), kernel, STOCK).interfaces
+
+
+def test_without_mpls_there_is_no_type_6_of_ours() -> None:
+    kernel = replace(ALL, mpls=False)
+    assert fabric_of(DataPlane(), kernel, STOCK).unable.keys() == {TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT}
+    assert not fabric_of(DataPlane(interfaces=False), kernel, STOCK).unable

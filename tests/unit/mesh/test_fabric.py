@@ -99,6 +99,15 @@ def test_any_selectors_need_an_interface() -> None:
     }
 
 
+def test_any_selectors_leave_room_for_one_colour_a_peer() -> None:
+    plain, colored = route(value=attribute(), received_at=1.0), route("10.3.0.0/24", attribute(colors=(7,)))
+    desired = folded(plain, colored, fabric=Fabric(InterfaceKind.XFRM, any_selectors=True))
+    assert [wire.color for wire in desired.softwires] == [7]
+    assert [pending.refusal.detail for pending in desired.pending.values()] == [
+        "dataplane.selectors is any, so there is one softwire between two endpoints, and that has colour 7"
+    ]
+
+
 def test_a_type_this_machine_cannot_have_gives_way_to_another() -> None:
     fabric = Fabric(unable={TunnelType.IP_IN_IP_IPSEC_TRANSPORT: "charon's ESP is kernel-libipsec's"})
     item = route(value=attribute(kind=5))
