@@ -7,7 +7,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from lab.eventually import eventually
+from lab.eventually import PATIENCE, eventually
 from lab.namespace import LAB, Namespace, Process, program
 
 SETTINGS = Path(__file__).resolve().parent.parent / "strongswan" / "softmesh.conf"
@@ -91,6 +91,6 @@ class Charon:
         """What ``swanctl`` prints."""
         done = subprocess.run(
             [program("swanctl"), *arguments, "--uri", f"unix://{self.vici}"],
-            capture_output=True, text=True, check=True, timeout=30,
+            capture_output=True, text=True, check=True, timeout=30 * PATIENCE,
         )  # fmt: skip
         return done.stdout

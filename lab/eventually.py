@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+
+PATIENCE = float(os.environ.get("LAB_PATIENCE", "1"))
+"""By how much longer everything may take: a machine that is computed by another is slow."""
 
 
 class NotReached(AssertionError):
@@ -19,7 +23,7 @@ def eventually(condition: Callable[[], T], *, within: float, what: str, every: f
 
     Raises NotReached after ``within`` seconds, naming ``what`` was awaited and the last value seen.
     """
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + within * PATIENCE
     while True:
         value = condition()
         if value:
@@ -31,7 +35,7 @@ def eventually(condition: Callable[[], T], *, within: float, what: str, every: f
 
 async def until(condition: Callable[[], Awaitable[T | None]], *, within: float, what: str, every: float = 0.02) -> T:
     """As ``eventually``, for a condition that is itself awaited."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + within * PATIENCE
     while True:
         value = await condition()
         if value:

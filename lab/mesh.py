@@ -190,7 +190,7 @@ class Afbr:
 
     def softmesh(self, *arguments: str, check: bool = True) -> str:
         """Run a ``softmesh`` command on this router; returns its output."""
-        return self.namespace.run(*SOFTMESH, *arguments, check=check, within=90.0).stdout
+        return self.namespace.run(*SOFTMESH, *arguments, check=check).stdout
 
     def status(self) -> dict[str, Any]:
         """What ``softmesh status --json`` prints; an empty mesh while the bridge does not answer."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from lab.eventually import PATIENCE
+
 LAB = Path("/run/lab")
 """Sockets and logs of a lab; a tmpfs of the sandbox's own."""
 
@@ -123,7 +125,7 @@ class Namespace:
             capture_output=True,
             text=True,
             check=False,
-            timeout=within,
+            timeout=within * PATIENCE,
             stdin=subprocess.DEVNULL,
         )
         if check and done.returncode != 0:
@@ -192,7 +194,7 @@ def _ip(*arguments: str) -> str:
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
-        timeout=30,
+        timeout=30 * PATIENCE,
     )
     if done.returncode != 0:
         raise AssertionError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")

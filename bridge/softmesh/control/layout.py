@@ -113,22 +113,22 @@ def encapsulated(observed: Observed) -> frozenset[Address]:
 
 
 def guarded(desired: Desired, state: KernelState) -> Guarded:
-    """What the guards are to know of the softwires."""
-    sources: dict[str, set[Network]] = defaultdict(set)
-    labelled: dict[Address, set[Network]] = defaultdict(set)
-    destinations: set[Network] = set()
+    """What the guards are to know of the softwires.
+
+    Inner sources are told by peer: while one softwire with it takes over from another, both carry its packets.
+    """
+    by_peer: dict[Address, frozenset[Network]] = defaultdict(frozenset)
+    peers: dict[str, Address] = {name: device.remote for name, device in state.layout.devices.items()}
     for wire, softwire in desired.softwires.items():
-        destinations.update(softwire.prefixes)
-        if softwire.interface is None:
-            continue
-        if wire.type == TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT:
-            labelled[wire.remote].update(softwire.prefixes)
-        else:
-            sources[softwire.interface.name].update(softwire.prefixes)
+        by_peer[wire.remote] |= frozenset(softwire.prefixes)
+        if softwire.interface is not None:
+            peers[softwire.interface.name] = wire.remote
     return Guarded(
-        destinations=frozenset(destinations),
+        destinations=frozenset().union(*by_peer.values()),
         core_devices=frozenset(path.device for path in state.core.values()),
-        sources={name: frozenset(prefixes) for name, prefixes in sources.items()},
-        labelled={remote: frozenset(prefixes) for remote, prefixes in labelled.items()},
-        admitted=frozenset(wire.remote for wire in desired.softwires),
+        sources={name: by_peer[remote] for name, remote in peers.items()},
+        labelled={
+            wire.remote: by_peer[wire.remote] for wire, softwire in desired.softwires.items() if softwire.interface
+        },
+        admitted=frozenset(by_peer),
     )

@@ -26,6 +26,11 @@ _PATH_MTU_DISCOVERY = 1
 _HOP_LIMIT = 64
 _IGNORE_ENCAP_LIMIT = 1
 """IP6_TNL_F_IGN_ENCAP_LIMIT: the option of RFC 2473 §4.1.1 would stand between the outer header and ESP."""
+_INHERIT_TOS = 1
+_INHERIT_TRAFFIC_CLASS = 2
+"""IP6_TNL_F_USE_ORIG_TCLASS. The outer header gets the inner one's DSCP (RFC 2983 §3.1), and with that the kernel looks
+for the SA of each packet. It would else take for all of an interface the one that served the first: IPv4 in the SA of
+IPv6, which the other end refuses."""
 _NO_LINK_LOCAL = 1
 """IN6_ADDR_GEN_MODE_NONE: between two routers no link-local address is needed, and nothing it would send."""
 
@@ -182,7 +187,10 @@ def _data(device: Device) -> Mapping[str, Any]:
     if device.interface.kind is InterfaceKind.VTI:
         return {**ends, f"{prefix}_IKEY": number, f"{prefix}_OKEY": number}
     common = {**ends, f"{prefix}_TTL": _HOP_LIMIT}
-    common |= {f"{prefix}_PMTUDISC": _PATH_MTU_DISCOVERY} if version == 4 else {f"{prefix}_FLAGS": _IGNORE_ENCAP_LIMIT}
+    if version == 4:
+        common |= {f"{prefix}_PMTUDISC": _PATH_MTU_DISCOVERY, f"{prefix}_TOS": _INHERIT_TOS}
+    else:
+        common[f"{prefix}_FLAGS"] = _IGNORE_ENCAP_LIMIT | _INHERIT_TRAFFIC_CLASS
     if device.interface.kind is InterfaceKind.IP_IN_IP:
         common[f"{prefix}_PROTO"] = _ANY_PROTOCOL
     return common

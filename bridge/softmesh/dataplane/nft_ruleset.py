@@ -7,9 +7,10 @@ came without, ``meta ipsec missing`` tells at input, which is before the tunnel 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import collapse_addresses, ip_network
+from ipaddress import collapse_addresses, ip_network, summarize_address_range
 from typing import TypeAlias
 
 from softmesh.dataplane.guard import Guard, Guarded
@@ -30,6 +31,7 @@ COUNTERS = {
 Elements: TypeAlias = Mapping[str, frozenset[str]]
 """By set, what it holds, spelled in the one way that ``nft_listing`` spells it too."""
 
+_WORD = {4: "ip", 6: "ip6"}
 _ENCAPSULATIONS = "{ 4, 41, 47, 115, 137 }"
 _L2TP = 1701
 _LINK_SCOPE: Mapping[int, tuple[Network, ...]] = {
@@ -90,7 +92,20 @@ class Ruleset:
 
         ``counted``: packets and octets that counters begin with.
         """
-        lines = [f"add table {TABLE}", f"delete table {TABLE}", f"table {TABLE} {{"]
+        return f"add table {TABLE}\ndelete table {TABLE}\n{self._declaration(counted)}"
+
+    def exchange(self, chains: Collection[str], sets: Collection[str]) -> str:
+        """The script that puts these rules in place of others in a table that has these chains and sets.
+
+        Sets keep what they hold and counters count on. Where the whole table is exchanged, ``load``, a packet may slip
+        through between the old rules and the new sets; here none does.
+        """
+        surplus = [f"delete chain {TABLE} {name}\n" for name in sorted(set(chains) - {each[0] for each in self.shape})]
+        surplus += [f"delete set {TABLE} {name}\n" for name in sorted(set(sets) - self.sets.keys())]
+        return f"flush table {TABLE}\n{''.join(surplus)}{self._declaration({})}"
+
+    def _declaration(self, counted: Mapping[str, tuple[int, int]]) -> str:
+        lines = [f"table {TABLE} {{"]
         lines.append(_comment("softmesh's guards against cleartext; softmesh flush removes them", 1))
         for name, meaning in COUNTERS.items():
             packets, octets = counted.get(name, (0, 0))
@@ -111,30 +126,30 @@ class Ruleset:
 
 def ruleset(guard: Guard) -> Ruleset:
     """The rules for an endpoint."""
-    core = "ip" if guard.endpoint.version == 4 else "ip6"
-    ours = guard.endpoint
-    address = _type(guard.endpoint.version)
+    version = guard.endpoint.version
+    address = _type(version)
     interval = "; flags interval"
+    # Names go with their type, or a change of the core's family could not be made while the table stands.
     sets = {
         "core_devices": 'type ifname; comment "the endpoints are or were reached through these"',
         "configured_devices": 'type ifname; comment "dataplane.core_devices"',
-        "endpoints": f'type {address}{interval}; comment "where peers may be"',
-        "admitted": f'type {address}; comment "endpoints of softwires"',
-        "labels": f'type {address} : mark; comment "marks of MPLS packets by endpoint, to tell them apart on lo"',
+        f"endpoints{version}": f'type {address}{interval}; comment "where peers may be"',
+        f"admitted{version}": f'type {address}; comment "endpoints of softwires"',
+        f"labels{version}": f'type {address} : mark; comment "marks of labelled packets by endpoint, for lo"',
         "marks": "type mark",
     }
-    for version in (4, 6):
-        inner = _type(version)
+    for v in (4, 6):
+        inner = _type(v)
         sets |= {
-            f"destinations{version}": f'type {inner}{interval}; comment "softwires carry or carried these"',
-            f"exempt{version}": f'type {inner}{interval}; comment "endpoints, BGP neighbours, ours, link scope"',
-            f"sources{version}": f"type ifname . {inner}{interval}",
-            f"labelled{version}": f"type mark . {inner}{interval}",
+            f"destinations{v}": f'type {inner}{interval}; comment "softwires carry or carried these"',
+            f"exempt{v}": f'type {inner}{interval}; comment "endpoints, BGP neighbours, ours, link scope"',
+            f"sources{v}": f"type ifname . {inner}{interval}",
+            f"labelled{v}": f"type mark . {inner}{interval}",
         }
     chains = (
         _inner_sources(),
-        *_arrivals(core, ours, admitted_only=guard.admitted_only),
-        *_departures(core, ours),
+        *_arrivals(guard.endpoint, admitted_only=guard.admitted_only),
+        *_departures(guard.endpoint),
     )
     return Ruleset(sets, chains)
 
@@ -146,17 +161,18 @@ def _drop(counter: str) -> str:
 def _inner_sources() -> Chain:
     spoofed = _drop("spoofed")
     why = "inner source not the peer's: RFC 5565 section 13.3, RFC 4213 section 3.6"
-    rules = [Rule(f'iifname "sm-*" iifname . {ip} saddr != @sources{v} {spoofed}', why) for ip, v in _FAMILIES]
+    rules = [Rule(f'iifname "sm-*" iifname . {ip} saddr != @sources{v} {spoofed}', why) for v, ip in _WORD.items()]
     rules += [
         Rule(f'iifname "lo" meta mark . {ip} saddr != @labelled{v} meta mark @marks {spoofed}', f"under a label: {why}")
-        for ip, v in _FAMILIES
+        for v, ip in _WORD.items()
     ]
     rules.append(Rule('iifname "lo" meta mark @marks meta mark set 0', "the mark has done its work"))
     return Chain("inner_sources", tuple(rules), "prerouting", -300)
 
 
-def _arrivals(core: str, ours: Address, *, admitted_only: bool) -> tuple[Chain, ...]:
-    stranger, refused = f"{core} daddr {ours} {core} saddr != @admitted", _drop("not_admitted")
+def _arrivals(ours: Address, *, admitted_only: bool) -> tuple[Chain, ...]:
+    core, version = _WORD[ours.version], ours.version
+    stranger, refused = f"{core} daddr {ours} {core} saddr != @admitted{version}", _drop("not_admitted")
     hooked = []
     if admitted_only:
         hooked = [
@@ -176,7 +192,7 @@ def _arrivals(core: str, ours: Address, *, admitted_only: bool) -> tuple[Chain, 
         unprotected.insert(0, Rule("ip6 nexthdr 51 return", behind))
         if admitted_only:
             hooked.append(Rule(f"{stranger} ip6 nexthdr 51 {refused}", "AH from admitted endpoints only"))
-    from_peer = f"{core} daddr {ours} {core} saddr @endpoints"
+    from_peer = f"{core} daddr {ours} {core} saddr @endpoints{version}"
     hooked += [
         Rule(f"{from_peer} meta ipsec missing jump unprotected_arrivals", "from where peers may be, without IPsec"),
         Rule(f"{core} daddr {ours} meta l4proto 137 jump labels_of_peers", "MPLS-in-IP: RFC 4023"),
@@ -185,7 +201,7 @@ def _arrivals(core: str, ours: Address, *, admitted_only: bool) -> tuple[Chain, 
     labels = (
         Rule("@th,0,20 != { 0, 2 } return", "not an explicit null label: RFC 3032 section 2.1"),
         Rule("meta mark set 0", "whatever marked the outer packet"),
-        Rule(f"meta mark set {core} saddr map @labels", "whose packet it is"),
+        Rule(f"meta mark set {core} saddr map @labels{version}", "whose packet it is"),
         Rule(f"meta mark 0 {_drop('spoofed')}", "no softwire carries labels from there"),
     )
     return (
@@ -195,11 +211,13 @@ def _arrivals(core: str, ours: Address, *, admitted_only: bool) -> tuple[Chain, 
     )
 
 
-def _departures(core: str, ours: Address) -> tuple[Chain, ...]:
+def _departures(ours: Address) -> tuple[Chain, ...]:
+    core, version = _WORD[ours.version], ours.version
     clear = "rt ipsec missing"
     rules = (
         Rule(
-            f"{core} saddr {ours} {core} daddr @endpoints {clear} jump unprotected_departures", "to where peers may be"
+            f"{core} saddr {ours} {core} daddr @endpoints{version} {clear} jump unprotected_departures",
+            "to where peers may be",
         ),
         Rule(f"oifname @core_devices {clear} jump unprotected_core", "into the core without IPsec"),
         Rule(f"oifname @configured_devices {clear} jump unprotected_core", "into the core without IPsec"),
@@ -218,7 +236,7 @@ def _departures(core: str, ours: Address) -> tuple[Chain, ...]:
             f"{ip} daddr @destinations{v} {ip} daddr != @exempt{v} {_drop('unprotected')}",
             "only a softwire may carry it: RFC 5619 section 4.4.2",
         )
-        for ip, v in _FAMILIES
+        for v, ip in _WORD.items()
     )
     # After source NAT, which is the last to choose another route.
     return (
@@ -226,9 +244,6 @@ def _departures(core: str, ours: Address) -> tuple[Chain, ...]:
         Chain("unprotected_departures", tuple(encapsulated)),
         Chain("unprotected_core", carried),
     )
-
-
-_FAMILIES = (("ip", 4), ("ip6", 6))
 
 
 def elements(guard: Guard, guarded: Guarded, held: Elements) -> Elements:
@@ -247,17 +262,17 @@ def elements(guard: Guard, guarded: Guarded, held: Elements) -> Elements:
     wanted = {
         "core_devices": held.get("core_devices", frozenset()) | set(map(_quoted, guarded.core_devices)),
         "configured_devices": frozenset(map(_quoted, guard.core_devices)),
-        "endpoints": _texts(_collapsed(_by_version(guard.endpoints)[version])),
-        "admitted": frozenset(str(address) for address in guarded.admitted if address.version == version),
-        "labels": frozenset(f"{remote} : {mark}" for remote, mark in marks.items()),
+        f"endpoints{version}": _texts(_collapsed(_by_version(guard.endpoints)[version])),
+        f"admitted{version}": frozenset(str(address) for address in guarded.admitted if address.version == version),
+        f"labels{version}": frozenset(f"{remote} : {mark}" for remote, mark in marks.items()),
         "marks": frozenset(marks.values()),
     }
     for v in (4, 6):
         name = f"destinations{v}"
         kept = held.get(name, frozenset())
-        new = _texts(destinations[v]) - kept
-        # nftables refuses intervals that overlap.
-        wanted[name] = _texts(_collapsed([*map(ip_network, kept), *map(ip_network, new)])) if new else kept
+        new = [network for network in destinations[v] if network_text(network) not in kept]
+        # nftables refuses intervals that overlap, and to take one out for a larger one would open a gap.
+        wanted[name] = kept | _texts(beyond(new, map(ip_network, kept))) if new else kept
         wanted[f"exempt{v}"] = _texts(_collapsed([*exempt[v], *_LINK_SCOPE[v]]))
         for name, allowed in ((f"sources{v}", sources), (f"labelled{v}", labelled)):
             wanted[name] = frozenset(
@@ -275,6 +290,23 @@ def change(before: Elements, after: Elements) -> str:
             if differing:
                 lines.append(f"{verb} element {TABLE} {name} {{ {', '.join(sorted(differing))} }}\n")
     return "".join(lines)
+
+
+def beyond(new: Iterable[Network], held: Iterable[Network]) -> Iterable[Network]:
+    """What of new networks lies outside those held, which do not overlap; all are of one family."""
+    spans = sorted((int(network.network_address), int(network.broadcast_address)) for network in held)
+    firsts = [first for first, _ in spans]
+    for network in _collapsed(new):
+        at, end = int(network.network_address), int(network.broadcast_address)
+        kind = type(network.network_address)
+        for first, last in spans[max(bisect_right(firsts, at) - 1, 0) : bisect_right(firsts, end)]:
+            if last < at:
+                continue
+            if first > at:
+                yield from summarize_address_range(kind(at), kind(first - 1))
+            at = last + 1
+        if at <= end:
+            yield from summarize_address_range(kind(at), kind(end))
 
 
 def _marks(remotes: Iterable[Address]) -> Mapping[Address, str]:

@@ -20,7 +20,8 @@ class Nftables:
     """Keeps the table ``inet softmesh`` as it ought to be, and touches nothing else in the ruleset.
 
     Every method raises OperatorError, one line with the remedy, where the program or the kernel's support is missing,
-    where nft refuses, and where the table is somebody else's; and Unreachable where nft does not answer in time.
+    where nft refuses, and where the table is somebody else's; PeerError where its listing cannot be read;
+    Unreachable where nft does not answer in time.
     """
 
     def __init__(self, program: str = "nft", *, within: float = 10.0) -> None:
@@ -88,7 +89,17 @@ class Nftables:
         if found is not None and found.shape == rules.shape and found.elements.keys() == rules.sets.keys():
             return await self._change(guard, guarded, found.elements)
         wanted = elements(guard, guarded, self._remembered if found is None else found.elements)
-        await self._script(rules.load({} if found is None else found.counted) + change({}, wanted))
+        load = rules.load({} if found is None else found.counted) + change({}, wanted)
+        if found is None:
+            await self._script(load)
+        else:
+            held = {name: found.elements.get(name, frozenset()) for name in wanted}
+            exchange = rules.exchange([chain for chain, *_ in found.shape], found.elements)
+            try:
+                await self._script(exchange + change(held, wanted))
+            except _Refused:
+                # Sets or chains of its names are of another kind: somebody's, or another release's.
+                await self._script(load)
         self._made(guard, guarded, wanted)
         return True
 

@@ -145,5 +145,13 @@ def test_guards_know_destinations_sources_and_the_core() -> None:
 
 def test_what_comes_under_an_explicit_null_label_is_told_by_endpoint() -> None:
     told = guarded(folded(route(value=attribute(kind=6))), KernelState())
-    assert told.sources == {}
     assert told.labelled == {ip_address(PEER): frozenset({PREFIX})}
+
+
+def test_an_interface_that_was_superseded_still_lets_its_peer_in() -> None:
+    old = Device(Interface(InterfaceKind.XFRM, 7), ip_address(OURS), ip_address(PEER), 1400)
+    gone = Device(Interface(InterfaceKind.XFRM, 8), ip_address(OURS), ip_address("2001:db8:f::9"), 1400)
+    state = KernelState(Layout({old.name: old, gone.name: gone}))
+    told = guarded(folded(route(value=attribute(kind=5))), state)
+    assert told.sources[old.name] == {PREFIX}
+    assert told.sources[gone.name] == frozenset()

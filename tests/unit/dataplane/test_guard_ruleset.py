@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, collapse_addresses, ip_address, ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from softmesh.dataplane.guard import Guard, Guarded
-from softmesh.dataplane.nft_ruleset import COUNTERS, Ruleset, change, elements, ruleset
+from softmesh.dataplane.nft_ruleset import COUNTERS, Ruleset, beyond, change, elements, ruleset
 from softmesh.errors import OperatorError
 
 GUARD = Guard(
@@ -36,9 +38,9 @@ def test_what_the_sets_hold() -> None:
     assert found == {
         "core_devices": {'"eth0"'},
         "configured_devices": {'"eth7"'},
-        "endpoints": {"192.0.2.0/24"},
-        "admitted": {"192.0.2.2", "192.0.2.3"},
-        "labels": {f"192.0.2.3 : {mark}"},
+        "endpoints4": {"192.0.2.0/24"},
+        "admitted4": {"192.0.2.2", "192.0.2.3"},
+        "labels4": {f"192.0.2.3 : {mark}"},
         "destinations4": {"10.2.0.0/16"},
         "destinations6": {"2001:db8:1002::/48"},
         "exempt4": {
@@ -64,8 +66,8 @@ def test_every_set_is_declared_and_every_counter_used() -> None:
 
 def test_sets_of_the_core_take_its_family_alone() -> None:
     strangers = replace(GUARDED, admitted=frozenset({ip_address("192.0.2.2"), ip_address("2001:db8:f::2")}))
-    assert elements(GUARD, strangers, {})["admitted"] == {"192.0.2.2"}
-    assert elements(IPV6, strangers, {})["admitted"] == {"2001:db8:f::2"}
+    assert elements(GUARD, strangers, {})["admitted4"] == {"192.0.2.2"}
+    assert elements(IPV6, strangers, {})["admitted6"] == {"2001:db8:f::2"}
 
 
 def test_destinations_and_core_devices_only_grow() -> None:
@@ -73,7 +75,7 @@ def test_destinations_and_core_devices_only_grow() -> None:
     later = elements(GUARD, Guarded(), held)
     for name in ("destinations4", "destinations6", "core_devices"):
         assert later[name] == held[name]
-    for name in ("sources4", "labelled4", "labelled6", "labels", "marks", "admitted"):
+    for name in ("sources4", "labelled4", "labelled6", "labels4", "marks", "admitted4"):
         assert later[name] == frozenset(), name
 
 
@@ -81,17 +83,30 @@ def test_destinations_and_core_devices_only_grow() -> None:
     ("new", "expected"),
     [
         ("10.2.3.0/24", {"10.2.0.0/16"}),
-        ("10.0.0.0/8", {"10.0.0.0/8"}),
-        ("10.3.0.0/16", {"10.2.0.0/15"}),
+        ("10.2.0.0/15", {"10.2.0.0/16", "10.3.0.0/16"}),
+        ("10.0.0.0/14", {"10.0.0.0/15", "10.2.0.0/16", "10.3.0.0/16"}),
         ("10.9.9.9/32", {"10.2.0.0/16", "10.9.9.9"}),
-        ("0.0.0.0/0", {"0.0.0.0/0"}),
     ],
 )
-def test_destinations_never_overlap(new: str, expected: set[str]) -> None:
+def test_destinations_are_added_to_and_never_overlap(new: str, expected: set[str]) -> None:
     held = elements(GUARD, GUARDED, {})
     grown = elements(GUARD, replace(GUARDED, destinations=frozenset({ip_network(new)})), held)
     assert grown["destinations4"] == expected
     assert grown["destinations6"] == held["destinations6"]
+
+
+networks = st.tuples(st.integers(0, 255), st.integers(24, 32)).map(
+    lambda drawn: ip_network((0x0A020000 + drawn[0], drawn[1]), strict=False)
+)
+
+
+@given(st.sets(networks), st.sets(networks))
+def test_what_lies_beyond_is_all_that_is_not_yet_held(held: set[IPv4Network], new: set[IPv4Network]) -> None:
+    apart = list(collapse_addresses(held))
+    found = list(beyond(new, apart))
+    hosts = [address for network in found for address in network]
+    assert len(hosts) == len(set(hosts))
+    assert set(hosts) == {a for network in new for a in network} - {a for network in held for a in network}
 
 
 def test_a_change_takes_out_what_it_would_overlap_with_first() -> None:
@@ -112,7 +127,7 @@ def test_marks_stay_with_their_endpoint() -> None:
     alone = elements(GUARD, replace(GUARDED, labelled={ip_address("192.0.2.3"): some}), {})
     remotes = [ip_address(f"192.0.2.{number}") for number in range(2, 200)]
     many = elements(GUARD, replace(GUARDED, labelled=dict.fromkeys(remotes, some)), {})
-    assert alone["labels"] < many["labels"]
+    assert alone["labels4"] < many["labels4"]
     assert len(many["marks"]) == len(remotes)
     assert "0x00000000" not in many["marks"]
 
@@ -128,7 +143,7 @@ def test_rules_depend_on_the_endpoint_and_on_who_is_heard_alone() -> None:
 def test_admission_is_checked_only_where_asked_for() -> None:
     assert not any("not_admitted" in rule for rule in rules(ruleset(GUARD), "arrivals"))
     first, second, *_ = rules(ruleset(replace(GUARD, admitted_only=True)), "arrivals")
-    stranger = "ip daddr 192.0.2.1 ip saddr != @admitted"
+    stranger = "ip daddr 192.0.2.1 ip saddr != @admitted4"
     assert first == f"{stranger} udp dport {{ 500, 4500 }} counter name not_admitted drop"
     assert second == f"{stranger} meta l4proto {{ 50, 51 }} counter name not_admitted drop"
 
@@ -138,8 +153,20 @@ def test_the_table_takes_the_place_of_what_has_its_name_and_counting_goes_on() -
     assert script.startswith("add table inet softmesh\ndelete table inet softmesh\ntable inet softmesh {\n")
     assert "counter spoofed {\n\t\tpackets 7 bytes 420\n" in script
     assert "counter unprotected {\n\t\tpackets 0 bytes 0\n" in script
-    assert "map labels {" in script
+    assert "map labels4 {" in script
     assert script.count("table inet softmesh") == 3
+
+
+def test_rules_are_exchanged_around_the_sets() -> None:
+    rules_now = ruleset(GUARD)
+    script = rules_now.exchange(["signature", "departures", "more"], [*rules_now.sets, "old"])
+    assert script.startswith(
+        "flush table inet softmesh\n"
+        "delete chain inet softmesh more\n"
+        "delete set inet softmesh old\n"
+        "table inet softmesh {\n"
+    )
+    assert "delete table" not in script
 
 
 def test_every_rule_says_what_it_is_for() -> None:

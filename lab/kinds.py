@@ -1,0 +1,78 @@
+"""A mesh whose softwires are of one kind after the other: what each mesh.yaml says for it, and whether it is up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lab.mesh import Afbr, Direction, Mesh
+from lab.proof import Case, reload
+from softmesh.config.values import CONFIGURED_TUNNEL_TYPES
+
+ANNOUNCED = ("ipsec-tunnel-mode", "ip-in-ip-ipsec-transport", "mpls-in-ip-ipsec-transport")
+"""Asked for by BGP; the others are configured."""
+CORES = {"IPv6": Direction.FOUR_OVER_SIX, "IPv4": Direction.SIX_OVER_FOUR}
+
+
+def know_each_other(mesh: Mesh) -> None:
+    """Give each router the others' public keys in a directory, as configured softwires need."""
+    for afbr in mesh.afbrs.values():
+        keys = afbr.home / "keys"
+        keys.mkdir()
+        for other in mesh.afbrs.values():
+            (keys / f"{other.namespace.name}.pem").write_bytes(Path(other.home / "identity.pub").read_bytes())
+        afbr.settings["trust"] = {"keys": [{"directory": "keys"}, {"announced": True}]}
+
+
+def _settle(mesh: Mesh, case: Case, *, there: bool = True) -> Callable[[Afbr], None]:
+    """What each mesh.yaml says for a case, or without its softwire."""
+
+    def change(afbr: Afbr) -> None:
+        afbr.settings["protection"] = {"default": case.level}
+        (other,) = (other for other in mesh.afbrs.values() if other is not afbr)
+        announced = case.tunnel in ANNOUNCED
+        afbr.settings["select"] = {"tunnels": [case.tunnel] if announced else ["mpls-in-ip-ipsec-transport"]}
+        afbr.settings["announce"]["tunnels"] = [{"type": case.tunnel if announced else "ipsec-tunnel-mode"}]
+        afbr.settings["softwires"] = [] if announced or not there else [_configured(mesh, case, other)]
+
+    return change
+
+
+def _configured(mesh: Mesh, case: Case, other: Afbr) -> dict[str, Any]:
+    """A configured softwire to another router."""
+    return {
+        "remote": other.endpoint,
+        "tunnel": case.tunnel,
+        "authenticators": [other.status()["authenticator"]],
+        "prefixes": mesh.plan.prefixes(other.number) if case.tunnel != "l2tpv3" else [],
+    }
+
+
+def take_up(mesh: Mesh, case: Case) -> None:
+    """Have every router ask for the softwire of the case and for no other."""
+    reload(mesh, _settle(mesh, case))
+
+
+def is_there(mesh: Mesh, case: Case, *, there: bool) -> None:
+    """Withdraw the softwire at one router, or bring it back."""
+    right = list(mesh.afbrs.values())[-1]
+    if case.tunnel in ANNOUNCED:
+        right.softmesh("announce" if there else "withdraw", "-c", str(right.configuration))
+    else:
+        reload(mesh, _settle(mesh, case, there=there))
+
+
+def is_up(mesh: Mesh, case: Case) -> bool:
+    """Whether every router has the softwire of the case up, routed into and with nothing left of another."""
+    label = CONFIGURED_TUNNEL_TYPES[case.tunnel].label
+    for afbr in mesh.afbrs.values():
+        wires = list(afbr.up().values())
+        if [(wire["type"], wire["level"]) for wire in wires] != [(label, case.level)]:
+            return False
+        interface, children = wires[0]["interface"], wires[0]["children"]
+        if interface is not None and len(interface["routes"]) < len(mesh.plan.families):
+            return False
+        if afbr.charon.swanctl("--list-sas").count("INSTALLED") != len(children):
+            return False
+    return True
