@@ -148,6 +148,21 @@ async def test_fragments_of_an_encapsulation_are_not_taken_either(lab: Lab) -> N
     assert (await nftables.counters())["encapsulation_in"] >= 1
 
 
+@pytest.mark.parametrize("family", [4, 6])
+async def test_what_softwires_bring_is_not_taken_from_the_core_in_the_clear(lab: Lab, family: int) -> None:
+    nftables = lab.nftables()
+    ours = "10.1.1.2" if family == 4 else "2001:db8:1001:1::2"
+    other = "192.0.2.7" if family == 4 else "2001:db8:77::7"
+    arrived = Witness(lab.host, "prerouting", "udp dport 4000")
+    forged, plain = (Packet(UDP, source, ours, dport=4000) for source in (protected(family), other))
+    send(lab.peer, forged, plain)
+    assert arrived.seen == 2
+    await nftables.ensure(lab.guard, lab.guarded)
+    send(lab.peer, forged, plain)
+    assert arrived.seen == 3
+    assert (await nftables.counters())["spoofed"] == 1
+
+
 async def test_what_is_not_encapsulated_crosses(lab: Lab) -> None:
     nftables = lab.nftables()
     await nftables.ensure(lab.guard, lab.guarded)
@@ -181,6 +196,8 @@ async def test_a_destination_may_be_reached_by_another_way(lab: Lab, family: int
     await nftables.ensure(lab.guard, lab.guarded)
     via = "172.31.1.2" if family == 4 else "2001:db8:e::2"
     lab.router.ip("route", "replace", f"{protected(family)}/{32 if family == 4 else 128}", "via", via, "dev", "side")
+    back = ("10.1.0.0/16", "via", "172.31.1.1") if family == 4 else ("2001:db8:1001::/48", "via", "2001:db8:e::1")
+    lab.peer.ip("route", "replace", *back, "dev", "side")
     assert lab.host.ping(protected(family))
     # Until that is a way into the core too: found to be one, or configured.
     await nftables.ensure(lab.guard, replace(lab.guarded, core_devices=frozenset({"core", "side"})))

@@ -25,5 +25,5 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if answer["removal_awaits"]:
         print(f"nothing is removed until all is heard from {', '.join(answer['removal_awaits'])}")
-    print("\n".join(answer["actions"]) or "nothing to do: charon holds what it should")
+    print("\n".join(answer["actions"]) or "nothing to do: charon and the kernel hold what they should")
     return 0

@@ -51,6 +51,7 @@ def lines(answer: dict[str, Any]) -> list[str]:
     shown.append(f"{up} of {len(wires)} softwires up")
     for wire in sorted(wires, key=lambda wire: (str(wire["remote"]), str(wire["type"]))):
         kind = f"  {wire['type']}" if wire["type"] else ""
+        kind += f"  level {wire['level']}" if wire.get("level") else ""
         color = "" if wire["color"] is None else f"  colour {wire['color']}"
         stale = "  (stale: its BGP session is lost)" if wire["stale"] else ""
         shown.append(f"\n{wire['remote']}  {wire['state']} for {age(wire['for'])}{kind}{color}{stale}")

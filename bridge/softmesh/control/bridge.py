@@ -160,13 +160,16 @@ class Bridge:
             await asyncio.sleep(max(0.0, now - started - 2 * self._acting))
 
     async def _pass(self) -> None:
+        self._fold()
+        # Before charon is asked anything: it may be away, or have gone down with all its SAs.
+        await self._ground.stand_guard(self._desired, self._policy)
         observed = self._observed = await self._charon.look()
         if await self._ground.survey(self._charon.ability):
             self._set_policy()
-        self._fold()
+            self._fold()
         self._acting = 0.0
         began = self._monotonic()
-        blocked = await self._ground.prepare(self._desired, self._policy, observed)
+        blocked = await self._ground.prepare(self._desired, observed)
         prepared = self._monotonic() - began
         self._plan = self._planned(observed, blocked)
         decided = self._monotonic()
@@ -303,6 +306,7 @@ class Bridge:
             self._fold()
             self._charon.suspect()
             self._observed = await self._charon.look()
+            await self._ground.refresh(self._desired)
             return self._planned(self._observed, self._ground.blocked(self._desired))
 
     def _charon_problem(self) -> str:

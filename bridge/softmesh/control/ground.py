@@ -49,8 +49,13 @@ class Ground:
         self._surveyed: object = None
         self._looked = False
         self._guarded = False
+        self._lacking = ""
+        """Why there can be no softwire at all; empty where there can."""
         self._why_not: Mapping[str, str] = {}
         """By interface, why it could not be made."""
+        self._passed_by: set[str] = set()
+        """VTIs that charon was seen to route past. With the SA its route goes too, so this is not forgotten before
+        charon or the configuration changes."""
 
     async def run(self) -> None:
         """Hear of what others do to our interfaces, until cancelled."""
@@ -85,36 +90,47 @@ class Ground:
         if charon is None or self._surveyed == (charon, self._config.dataplane):
             return False
         self._surveyed = (charon, self._config.dataplane)
+        self._passed_by.clear()
         self.fabric = fabric_of(self._config.dataplane, await kernel_ability(), charon)
         return True
 
-    async def prepare(self, desired: Desired, policy: Policy, observed: Observed) -> Mapping[SoftwireId, str]:
-        """See to guards and interfaces; returns the softwires that have to do without, each with the reason."""
+    async def stand_guard(self, desired: Desired, policy: Policy) -> None:
+        """See to the guards, whatever charon does: blackholes, which need nothing, and then the firewall."""
         guards = self._config.dataplane.guards
         try:
             state = await self._look(desired)
+            refused = await self._take(self._blackholes())
+            self._report("blackhole routes", "; ".join(refused.values()))
             if guards is Guards.FULL:
                 await self._plane.guard(guard_of(self._config, policy), guarded(desired, state))
                 self._guarded = True
         except SoftmeshError as error:
             self._report("data plane", str(error))
             # What stood before still stands: only what was never seen to is missing.
-            if not self._looked or (guards is Guards.FULL and not self._guarded):
-                return {
-                    wire: f"not without its data plane: {error}"
-                    for wire, softwire in desired.softwires.items()
-                    if softwire.interface is not None or guards is not Guards.NONE
-                }
-            state = self._plane.state
+            unseen = not self._looked or (guards is Guards.FULL and not self._guarded)
+            self._lacking = f"not without its data plane: {error}" if unseen else ""
         else:
             self._report("data plane", "")
+            self._lacking = ""
+
+    async def prepare(self, desired: Desired, observed: Observed) -> Mapping[SoftwireId, str]:
+        """See to interfaces; returns the softwires that have to do without what they need, each with the reason."""
         self._why_not = await self._take(self._devices(desired, observed))
         return self.blocked(desired)
 
+    async def refresh(self, desired: Desired) -> None:
+        """Look at the kernel anew; raises as ``Kernel.observe``."""
+        self._plane.suspect()
+        await self._look(desired)
+
     async def lead(self, desired: Desired, plan: Plan, *, may_remove: bool) -> None:
         """Route into the softwires that stand, and out of those that do not, before their SAs are touched."""
-        refused = await self._take(self._routes(desired, plan, may_remove=may_remove))
+        steps = self._routes(desired, plan, may_remove=may_remove)
+        refused = await self._take(steps)
         self._report("routes", "; ".join(refused.values()))
+        if steps and self.fabric.tunnel is InterfaceKind.VTI:
+            # Where there are new SAs, charon may have made routes of its own.
+            self._changed()
 
     async def clear(self, desired: Desired, observed: Observed, *, may_remove: bool) -> None:
         """Remove the interfaces that neither a softwire nor an SA has any more."""
@@ -124,6 +140,7 @@ class Ground:
     def steps(self, desired: Desired, plan: Plan, observed: Observed, *, may_remove: bool) -> tuple[Step, ...]:
         """What the next pass would do, in its order; nothing of it is done."""
         return (
+            *self._blackholes(),
             *self._devices(desired, observed),
             *self._routes(desired, plan, may_remove=may_remove),
             *self._surplus(desired, observed, may_remove=may_remove),
@@ -132,14 +149,17 @@ class Ground:
     def blocked(self, desired: Desired) -> Mapping[SoftwireId, str]:
         """The softwires that must not be, and why: their interface could not be made, or would be passed by."""
         reasons: dict[SoftwireId, str] = {}
-        state = self._plane.state
+        guards = self._config.dataplane.guards
         for wire, softwire in desired.softwires.items():
+            if self._lacking and (softwire.interface is not None or guards is not Guards.NONE):
+                reasons[wire] = self._lacking
             if softwire.interface is None:
                 continue
-            why = self._why_not.get(softwire.interface.name)
-            if why is not None and softwire.interface.name not in state.layout.devices:
+            name = softwire.interface.name
+            why = self._why_not.get(name)
+            if why is not None and name not in self._plane.state.layout.devices:
                 reasons[wire] = f"no interface: {why}"
-            elif softwire.interface.kind is InterfaceKind.VTI and not state.captured.isdisjoint(softwire.prefixes):
+            elif name in self._passed_by:
                 reasons[wire] = (
                     "charon routes its prefixes past the VTI: set charon.install_routes = no in strongswan.conf "
                     "and restart charon"
@@ -147,15 +167,16 @@ class Ground:
         return reasons
 
     async def dropped(self) -> Mapping[str, int]:
-        """Packets that the guards dropped, by rule."""
-        return await self._plane.counters() if self._config.dataplane.guards is Guards.FULL else {}
+        """Packets that the guards dropped, by rule; also where the configuration wants none and they still stand."""
+        return await self._plane.counters()
+
+    def _blackholes(self) -> tuple[Step, ...]:
+        return difference.devices(Layout(blackholes=blackholes_of(self._config)), self._plane.state.layout)
 
     def _devices(self, desired: Desired, observed: Observed) -> tuple[Step, ...]:
         mtu = self._config.dataplane.core_mtu
         core = {remote: path.mtu if mtu is None else mtu for remote, path in self._plane.state.core.items()}
-        wanted = Layout(
-            devices=devices_for(desired, core, encapsulated(observed)), blackholes=blackholes_of(self._config)
-        )
+        wanted = Layout(devices_for(desired, core, encapsulated(observed)))
         return difference.devices(wanted, self._plane.state.layout)
 
     def _routes(self, desired: Desired, plan: Plan, *, may_remove: bool) -> tuple[Step, ...]:
@@ -178,6 +199,10 @@ class Ground:
             [prefix for softwire in desired.softwires.values() for prefix in softwire.prefixes] if vti else (),
         )
         self._looked = True
+        if vti:
+            for softwire in desired.softwires.values():
+                if softwire.interface is not None and not state.captured.isdisjoint(softwire.prefixes):
+                    self._passed_by.add(softwire.interface.name)
         return state
 
     async def _take(self, steps: tuple[Step, ...]) -> Mapping[str, str]:

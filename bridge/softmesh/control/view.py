@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from softmesh.bgp.route import Neighbor, RouteKey
+from softmesh.bgp.route import Neighbor, Route, RouteKey
 from softmesh.charon.observed import ChildSa
 from softmesh.control.progress import Progress, State
 from softmesh.dataplane.layout import Layout
 from softmesh.errors import OperatorError
 from softmesh.mesh.admission import address
+from softmesh.mesh.configured import CONFIGURATION
 from softmesh.mesh.desired import Decision, Desired
 from softmesh.mesh.policy import Fabric
 from softmesh.mesh.refusal import Refusal, Rule
@@ -60,7 +61,12 @@ def status(view: View) -> dict[str, Any]:
         "withdrawn": not view.announcing,
         "hook": {"connected": view.hook_connected},
         "charon": {"connected": not view.charon, "reason": view.charon},
-        "data_plane": {"tunnels": view.fabric.reason, "guards": view.guards, "dropped": dict(view.dropped)},
+        "data_plane": {
+            "tunnels": view.fabric.reason,
+            "guards": view.guards,
+            "blackholes": sorted(map(str, view.layout.blackholes)),
+            "dropped": dict(view.dropped),
+        },
         "removal_awaits": list(view.awaited),
         "neighbors": [
             {
@@ -186,7 +192,7 @@ def _child(sa: ChildSa) -> dict[str, Any]:
         "local_ts": " ".join(sorted(sa.local_ts)),
         "remote_ts": " ".join(sorted(sa.remote_ts)),
         "mode": sa.mode,
-        "cipher": sa.encr_alg if not sa.integ_alg else f"{sa.encr_alg}/{sa.integ_alg}",
+        "cipher": "/".join(filter(None, (sa.encr_alg, sa.integ_alg))),
         "spi_in": sa.spi_in,
         "spi_out": sa.spi_out,
         "bytes_in": sa.bytes_in,
@@ -236,8 +242,7 @@ def _explained(view: View, decision: Decision) -> dict[str, Any]:
     steps: list[dict[str, Any]] = [
         {
             "step": "route",
-            "text": f"{route.key.prefix} from neighbour {route.key.neighbor}, next hop {route.next_hop}, "
-            f"received {view.now - route.received_at:.1f} s ago",
+            "text": _provenance(view, route),
         }
     ]
     if route.stale_since is not None:
@@ -267,6 +272,15 @@ def _explained(view: View, decision: Decision) -> dict[str, Any]:
         else:
             result = Rule.NOT_BEST.value
     return {"prefix": route.key.prefix, "neighbor": route.key.neighbor, "result": result, "steps": steps}
+
+
+def _provenance(view: View, route: Route) -> str:
+    if route.key.neighbor == CONFIGURATION:
+        return f"{route.key.prefix} from the configuration, to {route.next_hop}"
+    return (
+        f"{route.key.prefix} from neighbour {route.key.neighbor}, next hop {route.next_hop}, "
+        f"received {view.now - route.received_at:.1f} s ago"
+    )
 
 
 def _explained_softwire(view: View, decision: Decision) -> dict[str, Any]:

@@ -161,7 +161,15 @@ def _drop(counter: str) -> str:
 def _inner_sources() -> Chain:
     spoofed = _drop("spoofed")
     why = "inner source not the peer's: RFC 5565 section 13.3, RFC 4213 section 3.6"
-    rules = [Rule(f'iifname "sm-*" iifname . {ip} saddr != @sources{v} {spoofed}', why) for v, ip in _WORD.items()]
+    rules = [
+        Rule(
+            f"iifname @{devices} meta ipsec missing {ip} saddr @destinations{v} {ip} saddr != @exempt{v} {spoofed}",
+            "from beside a softwire what comes through one: RFC 4301 section 5.2",
+        )
+        for devices in ("core_devices", "configured_devices")
+        for v, ip in _WORD.items()
+    ]
+    rules += [Rule(f'iifname "sm-*" iifname . {ip} saddr != @sources{v} {spoofed}', why) for v, ip in _WORD.items()]
     rules += [
         Rule(f'iifname "lo" meta mark . {ip} saddr != @labelled{v} meta mark @marks {spoofed}', f"under a label: {why}")
         for v, ip in _WORD.items()
