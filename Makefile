@@ -33,10 +33,28 @@ test-unit: venv ## Unit and property tests: neither root nor daemons
 test-lab: packages venv .venv-exabgp42/.installed ## Lab tests: real daemons in network namespaces (root)
 	lab/sandbox $(CURDIR)/$(PY) -m pytest -v tests/lab
 
-.PHONY: test-vm
+# Guests are slow and use one core each: several at once, each with its output in one piece.
+GUEST_TESTS := -v -p no:cacheprovider -p no:hypothesispytest
+MACHINE := LAB_GUEST_SECONDS=1800 lab/machine $(CURDIR)/$(PY) -m pytest $(GUEST_TESTS) --timeout=900
+
+.PHONY: test-vm test-vm-uml test-vm-ipv6 test-vm-ipv4 test-vm-guards
 test-vm: packages venv .kernel/.installed ## The same on kernels with ESP and tunnels: user-mode-linux, and qemu (root)
-	lab/guest $(CURDIR)/$(PY) -m pytest -v -p no:cacheprovider -p no:hypothesispytest tests/vm
-	lab/machine $(CURDIR)/$(PY) -m pytest -v -p no:cacheprovider -p no:hypothesispytest tests/machine
+	$(MAKE) --jobs=2 --output-sync=target test-vm-ipv4 test-vm-ipv6 test-vm-uml test-vm-guards
+test-vm-uml:
+	LAB_GUEST_SECONDS=1800 lab/guest $(CURDIR)/$(PY) -m pytest $(GUEST_TESTS) tests/vm
+test-vm-ipv6:
+	$(MACHINE) tests/machine/test_softwires.py -k IPv6
+test-vm-ipv4:
+	$(MACHINE) tests/machine/test_softwires.py -k IPv4
+test-vm-guards:
+	$(MACHINE) tests/machine --ignore=tests/machine/test_softwires.py
+
+.PHONY: evidence
+evidence: ## Run test-vm and write docs/shown.md from what it showed (root)
+	log=$$(mktemp)
+	$(MAKE) test-vm | tee "$$log"
+	$(PY) -m lab.evidence "$$log" > docs/shown.md
+	rm "$$log"
 
 .PHONY: lint
 lint: venv ## ruff and mypy
