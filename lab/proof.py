@@ -73,8 +73,12 @@ def carries(mesh: Mesh, case: Case) -> None:
     capture = Capture(mesh.core, "br0", f"carries-{case}")
     before = packets(left, right), packets(right, left)
     for family in plan.families:
-        assert left.island.ping(plan.host(right.number, 10, family=family), count=PINGS, within=5)
-        assert right.island.ping(plan.host(left.number, 10, family=family), count=PINGS, within=5)
+        for source, destination in ((left, right), (right, left)):
+            host = plan.host(destination.number, 10, family=family)
+            eventually(
+                lambda source=source, host=host: source.island.ping(host, count=PINGS),  # type: ignore[misc]
+                within=10, what=f"{PINGS} pings from {source.island.name} to {host} are answered", every=0.2,
+            )  # fmt: skip
     # Request and reply of each, once across the core.
     expected = 2 * 2 * PINGS * len(plan.families)
     eventually(
