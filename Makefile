@@ -34,12 +34,12 @@ test-lab: packages venv .venv-exabgp42/.installed ## Lab tests: real daemons in 
 	lab/sandbox $(CURDIR)/$(PY) -m pytest -v tests/lab
 
 # Guests are slow and use one core each: several at once, each with its output in one piece.
-GUEST_TESTS := -v -p no:cacheprovider -p no:hypothesispytest
-MACHINE := LAB_GUEST_SECONDS=1800 lab/machine $(CURDIR)/$(PY) -m pytest $(GUEST_TESTS) --timeout=900
+GUEST_TESTS := -v --timeout=900 -p no:cacheprovider -p no:hypothesispytest
+MACHINE := LAB_GUEST_SECONDS=1800 lab/machine $(CURDIR)/$(PY) -m pytest $(GUEST_TESTS)
 
 .PHONY: test-vm test-vm-uml test-vm-ipv6 test-vm-ipv4 test-vm-guards
 test-vm: packages venv .kernel/.installed ## The same on kernels with ESP and tunnels: user-mode-linux, and qemu (root)
-	$(MAKE) --jobs=2 --output-sync=target test-vm-ipv4 test-vm-ipv6 test-vm-uml test-vm-guards
+	$(MAKE) --jobs=2 --output-sync=target test-vm-uml test-vm-ipv6 test-vm-ipv4 test-vm-guards
 test-vm-uml:
 	LAB_GUEST_SECONDS=1800 lab/guest $(CURDIR)/$(PY) -m pytest $(GUEST_TESTS) tests/vm
 test-vm-ipv6:

@@ -194,6 +194,7 @@ def never_leaks(
     with blocked_ike(mesh):
         right.charon.restart()
         pinger.stops()
+        eventually(lambda: left.endpoint not in right.up(), within=20, what="the bridge has seen it go", every=0.2)
         holds(lambda: left.endpoint not in right.up(), during=2.0, what="nothing comes up without IKE")
     recovers()
     gone()
