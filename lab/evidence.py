@@ -16,7 +16,7 @@ from lab.proof import MARK
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "shown.md"
 _HEAD = """# What was shown
 
-Written by `make evidence` from one run of `make test-vm`; not edited by hand. Every row is a test in which a route
+Written by `make evidence` from what `make test-vm` printed; not edited by hand. Every row is a test in which a route
 reflector, ExaBGP, the bridge, charon and a kernel's own ESP or AH worked together, between two AFBRs whose islands
 have IPv4 and IPv6 unless said otherwise. All traffic was found as ESP or AH in a capture of the core and in the
 counters of the SAs; *cleartext* counts the packets in that capture that were neither, nor IKE, BGP or neighbour

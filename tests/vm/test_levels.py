@@ -169,8 +169,12 @@ async def test_both_ends_say_what_differs(
     theirs = right.tunnel(left, 4, 6, LEVELS[accepted].profile)
     await right.driver.load_connection(theirs)
     await left.driver.load_connection(ours)
-    await left.initiate(ours)
-    assert f"{there} there and {here} here" in await right.failure(theirs)
+
+    async def told() -> bool:
+        await left.initiate(ours)
+        return f"{there} there and {here} here" in await right.failure(theirs)
+
+    await until(told, within=10, what="the responder says what differs")
     assert f"(level {there}): it has another level of protection" in await left.failure(ours)
     # Either initiates at times, and so comes to know both sides.
     await right.initiate(theirs)

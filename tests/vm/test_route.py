@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.eventually import eventually, holds
+from lab.eventually import eventually
 from lab.mesh import Direction, Mesh, meshed
 from lab.proof import Case, carries, never_leaks, rekeys
 
@@ -53,18 +53,3 @@ def test_softwire(mesh: Mesh, core: str) -> None:
         back=lambda: print(right.softmesh("announce", "-c", str(right.configuration))),
         up=lambda: is_up(mesh),
     )  # fmt: skip
-
-
-def test_no_vti_where_charon_routes_past_it() -> None:
-    # charon's own routes would lead past the interface into the core, in the clear while there is no guard but routes.
-    with Mesh(Direction.FOUR_OVER_SIX, 2, libipsec=False, settings=ROUTE) as mesh:
-        mesh.start()
-        left = mesh.afbrs[1]
-        reason = eventually(
-            lambda: next((wire["reason"] for wire in left.wires().values() if wire["state"] == "refused"), ""),
-            within=60, what="the softwire is refused", every=0.2,
-        )  # fmt: skip
-        assert "set charon.install_routes = no" in reason
-        eventually(lambda: "ESTABLISHED" not in left.charon.swanctl("--list-sas"), within=20, what="its SA is gone")
-        # With the SA charon's route goes too; that is no reason to try again.
-        holds(lambda: not left.up(), during=12.0, what="it stays refused")

@@ -158,7 +158,7 @@ class Failures:
             name, prefix = text(message.get("ikesa-name")), f"{OWNED}{negotiation.host}-"
             names = [name] if name.startswith(OWNED) else [name for name in loaded if name.startswith(prefix)]
             reason = _compared(about, negotiation)
-            return [Failure(name, reason, about, both_known=True) for name in names]
+            return [Failure(name, reason, about, both_known=bool(negotiation.configured)) for name in names]
         return []
 
 
@@ -210,6 +210,9 @@ def _from_alert(message: Section) -> Failure | None:
 
 def _compared(about: Proposals, negotiation: _Negotiation) -> str:
     theirs, ours = (listed.replace("/NO_EXT_SEQ", "") for listed in (negotiation.received, negotiation.configured))
+    if not ours:
+        # Under load charon was seen to conclude without having said what it accepts.
+        return f"the peer proposes {theirs}, which we do not accept"
     reason = f"the peer proposes {theirs}, we accept {ours}"
     if about is Proposals.IKE:
         return f"{reason}: no IKE proposal in common"

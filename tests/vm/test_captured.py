@@ -1,0 +1,22 @@
+"""A VTI that charon routes past. In a file of its own, for it makes a mesh of its own."""
+
+from __future__ import annotations
+
+from lab.eventually import eventually, holds
+from lab.mesh import Direction, Mesh
+from tests.vm.test_route import ROUTE
+
+
+def test_no_vti_where_charon_routes_past_it() -> None:
+    # charon's own routes would lead past the interface into the core, in the clear while there is no guard but routes.
+    with Mesh(Direction.FOUR_OVER_SIX, 2, libipsec=False, settings=ROUTE) as mesh:
+        mesh.start()
+        left = mesh.afbrs[1]
+        reason = eventually(
+            lambda: next((wire["reason"] for wire in left.wires().values() if wire["state"] == "refused"), ""),
+            within=60, what="the softwire is refused", every=0.2,
+        )  # fmt: skip
+        assert "set charon.install_routes = no" in reason
+        eventually(lambda: "ESTABLISHED" not in left.charon.swanctl("--list-sas"), within=20, what="its SA is gone")
+        # With the SA charon's route goes too; that is no reason to try again.
+        holds(lambda: not left.up(), during=12.0, what="it stays refused")
