@@ -3,16 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from lab.mesh import Afbr, Direction, Mesh
+from lab.eventually import eventually
+from lab.mesh import Afbr, Direction, Mesh, meshed
 from lab.proof import Case, reload
 from softmesh.config.values import CONFIGURED_TUNNEL_TYPES
 
 ANNOUNCED = ("ipsec-tunnel-mode", "ip-in-ip-ipsec-transport", "mpls-in-ip-ipsec-transport")
 """Asked for by BGP; the others are configured."""
 CORES = {"IPv6": Direction.FOUR_OVER_SIX, "IPv4": Direction.SIX_OVER_FOUR}
+
+
+class Meshes:
+    """The mesh over a core, made when a test first asks for it, in place of the one before: a guest is slow."""
+
+    def __init__(self, **options: Any) -> None:
+        """``options`` of the meshes, as ``Mesh`` takes them."""
+        self._options = options
+        self._core = ""
+        self._stack = ExitStack()
+
+    def over(self, core: str) -> Mesh:
+        """Two routers with islands of both families, every softwire up."""
+        if core != self._core:
+            self.close()
+            self._mesh = self._stack.enter_context(Mesh(CORES[core], 2, libipsec=False, dual=True, **self._options))
+            self._core = core
+            self._mesh.start()
+            eventually(lambda: meshed(self._mesh.afbrs.values()), within=60, what="every softwire is up", every=0.5)
+            know_each_other(self._mesh)
+        return self._mesh
+
+    def close(self) -> None:
+        """Remove the one there is."""
+        self._stack.close()
+        self._core = ""
 
 
 def know_each_other(mesh: Mesh) -> None:

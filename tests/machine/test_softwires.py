@@ -6,15 +6,13 @@ The mesh of a core is shared: each test has the routers announce what it is abou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
-from typing import TypeAlias
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
 
 import pytest
 
 from lab.eventually import eventually
-from lab.kinds import CORES, is_there, is_up, know_each_other, take_up
-from lab.mesh import Mesh, meshed
+from lab.kinds import Meshes, is_there, is_up, take_up
 from lab.proof import Case, carries, never_leaks, rekeys
 from tests.machine.l2tp import ethernet
 
@@ -38,33 +36,15 @@ CASES = (
 )
 
 
-MeshOver: TypeAlias = Callable[[str], Mesh]
-
-
 @pytest.fixture(scope="module")
-def mesh_over() -> Iterator[MeshOver]:
-    """The mesh over a core, made when a test first asks for it, in place of the one before."""
-    with ExitStack() as stack:
-        meshes: dict[str, Mesh] = {}
-
-        def over(core: str) -> Mesh:
-            if core not in meshes:
-                stack.close()
-                meshes.clear()
-                meshes[core] = stack.enter_context(Mesh(CORES[core], 2, libipsec=False, dual=True))
-                meshes[core].start()
-                eventually(
-                    lambda: meshed(meshes[core].afbrs.values()), within=60, what="every softwire is up", every=0.5
-                )
-                know_each_other(meshes[core])
-            return meshes[core]
-
-        yield over
+def meshes() -> Iterator[Meshes]:
+    with closing(Meshes()) as meshes:
+        yield meshes
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_softwire(mesh_over: MeshOver, case: Case) -> None:
-    mesh = mesh_over(case.core)
+def test_softwire(meshes: Meshes, case: Case) -> None:
+    mesh = meshes.over(case.core)
     take_up(mesh, case)
     eventually(lambda: is_up(mesh, case), within=30, what=f"the softwire is up as {case}", every=0.5)
     with ethernet(mesh) if case.tunnel == "l2tpv3" else nullcontext():
