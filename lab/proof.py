@@ -75,10 +75,7 @@ def carries(mesh: Mesh, case: Case) -> None:
     for family in plan.families:
         for source, destination in ((left, right), (right, left)):
             host = plan.host(destination.number, 10, family=family)
-            eventually(
-                lambda source=source, host=host: source.island.ping(host, count=PINGS),  # type: ignore[misc]
-                within=10, what=f"{PINGS} pings from {source.island.name} to {host} are answered", every=0.2,
-            )  # fmt: skip
+            assert source.island.ping(host, count=PINGS, within=5)
     # Request and reply of each, once across the core.
     expected = 2 * 2 * PINGS * len(plan.families)
     eventually(

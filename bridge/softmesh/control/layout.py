@@ -18,7 +18,6 @@ from softmesh.dataplane.mtu import inner_mtu
 from softmesh.mesh.desired import Desired
 from softmesh.mesh.softwire import Address, Interface, InterfaceKind, Mode, Network, Softwire, SoftwireId
 
-_INSTALLED = "INSTALLED"
 _TRANSPORT = frozenset({InterfaceKind.IP_IN_IP, InterfaceKind.GRE})
 _COMMON_MTU = 1500
 """Octets; for an endpoint that the kernel has no route to just now."""
@@ -73,11 +72,15 @@ def routes_for(
         for prefix in softwire.prefixes:
             held = found.routes.get(prefix)
             if wire in standing:
-                label = wire.type == TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT
-                routes[prefix] = Hop(softwire.interface.name, explicit_null=label)
+                routes[prefix] = hop_of(softwire, softwire.interface)
             elif held is not None and held.device in bearing:
                 routes[prefix] = held
     return routes
+
+
+def hop_of(softwire: Softwire, interface: Interface) -> Hop:
+    """Where packets for a softwire's destinations go; types 5 and 6 may share an interface and differ in the label."""
+    return Hop(interface.name, explicit_null=softwire.id.type == TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT)
 
 
 def bearing(sas: Iterable[ChildSa], found: Layout) -> frozenset[str]:
@@ -98,7 +101,7 @@ def bearing(sas: Iterable[ChildSa], found: Layout) -> frozenset[str]:
 
 def installed(observed: Observed) -> Iterator[ChildSa]:
     """The CHILD SAs of ours that carry traffic, wanted or not."""
-    return (sa for ike in observed.ike_sas for sa in ike.children if sa.state == _INSTALLED)
+    return (sa for ike in observed.ike_sas for sa in ike.children if sa.carries)
 
 
 def _host(selector: str) -> str:
@@ -127,8 +130,11 @@ def guarded(desired: Desired, state: KernelState) -> Guarded:
         destinations=frozenset().union(*by_peer.values()),
         core_devices=frozenset(path.device for path in state.core.values()),
         sources={name: by_peer[remote] for name, remote in peers.items()},
+        # An interface for IP in IP is one for labelled packets too, whether or not they are asked for just now.
         labelled={
-            wire.remote: by_peer[wire.remote] for wire, softwire in desired.softwires.items() if softwire.interface
+            wire.remote: by_peer[wire.remote]
+            for wire, softwire in desired.softwires.items()
+            if softwire.interface is not None and softwire.interface.kind is InterfaceKind.IP_IN_IP
         },
         admitted=frozenset(by_peer),
     )

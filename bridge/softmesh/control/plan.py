@@ -111,9 +111,8 @@ def plan(
             puzzling |= now >= patient_until or outcome.progress.attempts > 1
             if now < patient_until:
                 wakes.append(patient_until)
-        since = outcome.progress.superseded_since
-        if outcome.missing and (since is None or now < since + pace.succession):
-            heirs.append(Claim(desired.softwires[wire], outcome.missing))
+        if now < _inherits_until(outcome, pace, now):
+            heirs.append(Claim(desired.softwires[wire], outcome.missing or rendered[wire][0].children))
 
     never = [render(softwire, own.authenticator) for softwire in barred.values()]
     gone = removals(
@@ -138,6 +137,16 @@ def plan(
 def _refused(before: Progress | None, reason: str, now: float) -> Progress:
     lasting = before is not None and before.state is State.REFUSED
     return Progress(State.REFUSED, before.since if before is not None and lasting else now, reason)
+
+
+def _inherits_until(outcome: _Outcome, pace: Pace, now: float) -> float:
+    """Until when superseded SAs stand in for a softwire; monotonic seconds, ``now`` or before if no more."""
+    since = outcome.progress.superseded_since
+    if outcome.missing:
+        return (now if since is None else since) + pace.succession
+    # The peer may see its own end of what takes over only now, and have routes to move. Deleting an SA deletes its
+    # half too, and whatever it still sends there is lost.
+    return now if since is None else outcome.progress.since + pace.surplus_grace
 
 
 def _superseding(progress: Progress, now: float, inherits: bool) -> Progress:

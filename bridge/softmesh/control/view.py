@@ -12,6 +12,7 @@ from typing import Any
 
 from softmesh.bgp.route import Neighbor, Route, RouteKey
 from softmesh.charon.observed import ChildSa
+from softmesh.control.layout import hop_of
 from softmesh.control.progress import Progress, State
 from softmesh.dataplane.layout import Layout
 from softmesh.errors import OperatorError
@@ -20,7 +21,7 @@ from softmesh.mesh.configured import CONFIGURATION
 from softmesh.mesh.desired import Decision, Desired
 from softmesh.mesh.policy import Fabric
 from softmesh.mesh.refusal import Refusal, Rule
-from softmesh.mesh.softwire import Network, Softwire, SoftwireId, inside
+from softmesh.mesh.softwire import Softwire, SoftwireId, inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +125,13 @@ def _interface(view: View, softwire: Softwire) -> dict[str, Any] | None:
     if softwire.interface is None:
         return None
     device = view.layout.devices.get(softwire.interface.name)
-    routed = [str(prefix) for prefix in softwire.prefixes if _routed(view, prefix, softwire.interface.name)]
+    hop = hop_of(softwire, softwire.interface)
     return {
         "name": softwire.interface.name,
         "kind": softwire.interface.kind.value,
         "mtu": None if device is None else device.mtu,
-        "routes": routed,
+        "routes": [str(prefix) for prefix in softwire.prefixes if view.layout.routes.get(prefix) == hop],
     }
-
-
-def _routed(view: View, prefix: Network, device: str) -> bool:
-    hop = view.layout.routes.get(prefix)
-    return hop is not None and hop.device == device
 
 
 def _pending(view: View, wire: SoftwireId) -> dict[str, Any]:

@@ -109,6 +109,7 @@ def test_a_route_stays_where_it_was_until_its_new_softwire_stands() -> None:
     [
         (InterfaceKind.XFRM, child(if_id_in=66, if_id_out=66), True),
         (InterfaceKind.XFRM, child(if_id_in=67, if_id_out=67), False),
+        (InterfaceKind.XFRM, child(if_id_in=66, if_id_out=66, state="REKEYING"), True),
         (InterfaceKind.XFRM, child(if_id_in=66, if_id_out=66, state="DELETED"), False),
         (InterfaceKind.XFRM, child(), False),
         (InterfaceKind.VTI, child(mark_in=66, mark_out=66), True),

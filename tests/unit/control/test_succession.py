@@ -45,6 +45,8 @@ def test_change_of_esp_proposals_makes_the_new_child_before_it_breaks_the_old() 
     assert kinds(outcome.actions) == [LoadConnection, Initiate]
     world.apply(outcome.actions)
     outcome = planned(changed, world, 50.1, outcome.progress)
+    assert outcome.actions == ()
+    outcome = planned(changed, world, 50.1 + PACE.surplus_grace, outcome.progress)
     assert kinds(outcome.actions) == [TerminateChild]
     world.apply(outcome.actions)
     assert [len(sa.children) for sa in world.sas] == [1]
@@ -58,9 +60,31 @@ def test_change_of_ike_proposals_makes_before_it_breaks() -> None:
     assert kinds(outcome.actions) == [LoadConnection, Initiate, UnloadConnection]
     world.apply(outcome.actions)
     after = planned(changed, world, 50.1, outcome.progress)
+    assert after.actions == ()
+    after = planned(changed, world, 50.1 + PACE.surplus_grace, after.progress)
     assert kinds(after.actions) == [TerminateIke]
     world.apply(after.actions)
     assert len(world.sas) == 1
+
+
+@pytest.mark.parametrize("profile", [AH, IKE_CHANGED], ids=["level", "IKE"])
+def test_what_was_superseded_waits_for_the_peer_to_have_moved(profile: Profile) -> None:
+    """Its SA is the peer's too: deleted at once, it would take what the peer still sends into it."""
+    world = World()
+    before = settled(desired(softwire()), world)
+    (held,) = (sa for ike in world.sas for sa in ike.children)
+    changed = desired(softwire(profile=profile))
+    outcome = planned(changed, world, 50.0, before.progress)
+    world.apply(outcome.actions)
+    for later in (0.1, 1.0, PACE.surplus_grace):
+        outcome = planned(changed, world, 50.0 + later, outcome.progress)
+        assert the(outcome).state is State.UP
+        assert outcome.standing_in == (held,)
+        assert outcome.wake_at is not None
+        assert outcome.actions == ()
+    outcome = planned(changed, world, 50.1 + PACE.surplus_grace, outcome.progress)
+    assert outcome.standing_in == ()
+    assert len(outcome.actions) == 1
 
 
 def test_superseded_sa_does_not_outlive_its_time_if_the_successor_never_comes() -> None:

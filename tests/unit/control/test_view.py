@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from softmesh.charon.observed import ChildSa
 from softmesh.cli.status import age, lines
 from softmesh.control.progress import Progress, State
 from softmesh.control.view import View, explain, status
+from softmesh.dataplane.layout import Hop, Layout
 from softmesh.errors import OperatorError
 from softmesh.mesh.desired import fold
+from softmesh.mesh.policy import Fabric
 from softmesh.mesh.trust import AnnouncedKeys
 from tests.unit.mesh.routes import OURS, REFLECTOR, attribute, hash_of, policy, route
 
@@ -143,3 +146,15 @@ def test_status_text_has_a_row_and_a_reason_for_each() -> None:
 )  # fmt: skip
 def test_age(seconds: float, text: str) -> None:
     assert age(seconds) == text
+
+
+def test_a_route_without_its_label_is_not_the_softwires() -> None:
+    seen = view(route(value=attribute(kind=6)))
+    desired = fold([route(value=attribute(kind=6))], policy(fabric=Fabric(interfaces=True)), [AnnouncedKeys()])
+    (softwire,) = desired.softwires.values()
+    assert softwire.interface is not None
+    (prefix,) = softwire.prefixes
+    for explicit_null, routes in ((False, []), (True, [str(prefix)])):
+        layout = Layout(routes={prefix: Hop(softwire.interface.name, explicit_null)})
+        (row,) = rows(replace(seen, desired=desired, layout=layout))
+        assert row["interface"]["routes"] == routes
