@@ -27,7 +27,13 @@ class Charon:
         self.vici = LAB / namespace.name / "charon.vici"
         self._configuration = LAB / namespace.name / "strongswan.conf"
         self._configuration.parent.mkdir(parents=True, exist_ok=True)
-        kernel = "kernel-libipsec kernel-netlink" if libipsec else "kernel-netlink"
+        self._libipsec = libipsec
+        self.configure(extra)
+        self.process = self._start()
+
+    def configure(self, extra: str) -> None:
+        """Give it further settings in place of those it had; they count from its next start."""
+        kernel = "kernel-libipsec kernel-netlink" if self._libipsec else "kernel-netlink"
         self._configuration.write_text(
             f"include {SETTINGS}\n"
             "charon-systemd {\n"
@@ -38,7 +44,6 @@ class Charon:
             "  filelog {\n    stderr {\n      default = 1\n      time_format = %H:%M:%S\n    }\n  }\n"
             f"{extra}\n}}\n"
         )
-        self.process = self._start()
 
     def _start(self) -> Process:
         process = self.namespace.start(

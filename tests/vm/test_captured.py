@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lab.eventually import eventually, holds
-from lab.mesh import Direction, Mesh
+from lab.mesh import Direction, Mesh, meshed
 from tests.vm.test_route import ROUTE
 
 
@@ -20,3 +20,8 @@ def test_no_vti_where_charon_routes_past_it() -> None:
         eventually(lambda: "ESTABLISHED" not in left.charon.swanctl("--list-sas"), within=20, what="its SA is gone")
         # With the SA charon's route goes too; that is no reason to try again.
         holds(lambda: not left.up(), during=12.0, what="it stays refused")
+        # Until the remedy is taken at both ends, and no longer.
+        for afbr in mesh.afbrs.values():
+            afbr.charon.configure("  install_routes = no\n")
+            afbr.charon.restart()
+        eventually(lambda: meshed(mesh.afbrs.values()), within=30, what="the softwire is up", every=0.2)

@@ -19,7 +19,7 @@ from softmesh.bgp.hook_client import HookClient
 from softmesh.charon.observed import Observed
 from softmesh.charon.watch import Watch
 from softmesh.config import Config
-from softmesh.control.ground import Ground
+from softmesh.control.data_plane import DataPlane
 from softmesh.control.knowledge import Knowledge
 from softmesh.control.plan import Plan, plan
 from softmesh.control.progress import Progress
@@ -50,7 +50,7 @@ class Bridge:
         self._announcing = not self._marker.exists()
         self._hook = HookClient(str(config.sockets.hook), on_change=self._wake.set, monotonic=monotonic)
         self._charon = Watch(config.charon.vici, on_change=self._wake.set, monotonic=monotonic)
-        self._ground = Ground(report=self._report, on_change=self._wake.set, monotonic=monotonic)
+        self._data_plane = DataPlane(report=self._report, on_change=self._wake.set, monotonic=monotonic)
         self._observed = Observed({}, (), frozenset())
         self._desired = Desired()
         self._folded: object = None
@@ -76,7 +76,7 @@ class Bridge:
         """
         self.config = config
         self._own = own
-        self._ground.configure(config)
+        self._data_plane.configure(config)
         self._pace = pace_of(config)
         self._directories: list[KeyDirectory] = []
         self._sources: list[KeySource] = []
@@ -112,7 +112,7 @@ class Bridge:
         self._policy = policy_of(
             self.config,
             announcing=self._announcing,
-            fabric=self._ground.fabric,
+            fabric=self._data_plane.fabric,
             ml_kem=ability is not None and ability.ml_kem,
         )
 
@@ -123,7 +123,7 @@ class Bridge:
             tasks.create_task(self._hook.run(), name="hook client")
             if exabgp is not None:
                 tasks.create_task(exabgp.run(), name="exabgp")
-            tasks.create_task(self._ground.run(), name="interfaces")
+            tasks.create_task(self._data_plane.run(), name="interfaces")
             tasks.create_task(self._watch_keys(), name="keys")
             tasks.create_task(self._passes(), name="passes")
 
@@ -152,7 +152,7 @@ class Bridge:
                 continue
             self._report("charon", "")
             now = self._monotonic()
-            wake_at = max(now, min(self._charon.look_due, self._ground.look_due))
+            wake_at = max(now, min(self._charon.look_due, self._data_plane.look_due))
             if self._plan.wake_at is not None:
                 wake_at = min(wake_at, self._plan.wake_at)
             # Under a storm of events at most half of the time goes into looking and planning; time spent acting is
@@ -162,20 +162,20 @@ class Bridge:
     async def _pass(self) -> None:
         self._fold()
         # Before charon is asked anything: it may be away, or have gone down with all its SAs.
-        await self._ground.stand_guard(self._desired, self._policy)
+        await self._data_plane.stand_guard(self._desired, self._policy)
         observed = self._observed = await self._charon.look()
-        if await self._ground.survey(self._charon.ability):
+        if await self._data_plane.survey(self._charon.ability):
             self._set_policy()
             self._fold()
         self._acting = 0.0
         began = self._monotonic()
-        blocked = await self._ground.prepare(self._desired, observed)
+        blocked = await self._data_plane.prepare(self._desired, observed)
         prepared = self._monotonic() - began
         self._plan = self._planned(observed, blocked)
         decided = self._monotonic()
-        await self._ground.lead(self._desired, self._plan, may_remove=self._may_remove)
+        await self._data_plane.lead(self._desired, self._plan, may_remove=self._may_remove)
         refused = await self._charon.apply(self._plan.actions)
-        await self._ground.clear(self._desired, observed, may_remove=self._may_remove)
+        await self._data_plane.clear(self._desired, observed, may_remove=self._may_remove)
         self._acting = prepared + self._monotonic() - decided
         self._report("refused by charon", "; ".join(f"{action.describe()}: {why}" for action, why in refused))
         # charon's log tells why an attempt failed, where there are no alerts (before 6.0.3).
@@ -259,7 +259,7 @@ class Bridge:
         planned = await self._fresh()
         dropped: Mapping[str, int] = {}
         with contextlib.suppress(SoftmeshError):
-            dropped = await self._ground.dropped()
+            dropped = await self._data_plane.dropped()
         return status(self._view(planned, dropped))
 
     async def answer_explain(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -270,7 +270,7 @@ class Bridge:
     async def answer_plan(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
         """``softmesh plan``: the very actions the next pass would apply."""
         planned = await self._fresh()
-        steps = self._ground.steps(self._desired, planned, self._observed, may_remove=self._may_remove)
+        steps = self._data_plane.steps(self._desired, planned, self._observed, may_remove=self._may_remove)
         return {
             "actions": [action.describe() for action in (*steps, *planned.actions)],
             "removal_awaits": list(self._awaited),
@@ -306,8 +306,8 @@ class Bridge:
             self._fold()
             self._charon.suspect()
             self._observed = await self._charon.look()
-            await self._ground.refresh(self._desired)
-            return self._planned(self._observed, self._ground.blocked(self._desired))
+            await self._data_plane.refresh(self._desired)
+            return self._planned(self._observed, self._data_plane.blocked(self._desired))
 
     def _charon_problem(self) -> str:
         return self._charon.problem or self._reported.get("charon", "")
@@ -328,7 +328,7 @@ class Bridge:
             installed=planned.installed,
             pending_since=self._pending_since,
             fabric=self._policy.fabric,
-            layout=self._ground.state.layout,
+            layout=self._data_plane.state.layout,
             guards=self.config.dataplane.guards.value,
             dropped=dropped or {},
             problems=(

@@ -12,8 +12,8 @@ from typing import Any
 
 from softmesh.bgp.route import Neighbor, Route, RouteKey
 from softmesh.charon.observed import ChildSa
-from softmesh.control.layout import hop_of
 from softmesh.control.progress import Progress, State
+from softmesh.control.wanted_layout import hop_of
 from softmesh.dataplane.layout import Layout
 from softmesh.errors import OperatorError
 from softmesh.mesh.admission import address

@@ -1,6 +1,6 @@
-"""The ground softwires stand on: guards, interfaces and routes, kept as fold and charon have it.
+"""What softwires stand on: guards, interfaces and routes, kept as fold and charon have it.
 
-What is decided here is in what order; what is to be there, ``layout`` says. Whatever cannot be had blocks the
+What is decided here is in what order; what is to be there, ``wanted_layout`` says. Whatever cannot be had blocks the
 softwires that need it: without guard or interface there is no softwire (and no cleartext).
 """
 
@@ -13,13 +13,15 @@ from typing import TypeAlias
 from softmesh.charon.ability import Ability as CharonAbility
 from softmesh.charon.observed import Observed
 from softmesh.config import Config
+from softmesh.config.values import DataPlane as Section
 from softmesh.config.values import Guards
 from softmesh.control.fabric import fabric_of
-from softmesh.control.layout import bearing, devices_for, encapsulated, guarded, installed, routes_for
 from softmesh.control.plan import Plan
 from softmesh.control.settings import blackholes_of, guard_of
+from softmesh.control.wanted_layout import bearing, devices_for, encapsulated, guarded, installed, routes_for
 from softmesh.dataplane import difference
 from softmesh.dataplane.ability import kernel_ability
+from softmesh.dataplane.guard import Guard
 from softmesh.dataplane.kernel import Kernel
 from softmesh.dataplane.layout import KernelState, Layout
 from softmesh.dataplane.nftables import Nftables
@@ -35,7 +37,7 @@ Report: TypeAlias = Callable[[str, str], None]
 """Called with a subject and what is the matter with it; empty: nothing any more."""
 
 
-class Ground:
+class DataPlane:
     """The data plane of one bridge."""
 
     def __init__(
@@ -46,9 +48,13 @@ class Ground:
         self._report = report
         self._on_change = on_change
         self.fabric = Fabric()
-        self._surveyed: object = None
+        self._surveyed: tuple[CharonAbility, Section] | None = None
+        """For which charon, since it was connected, and which configuration the data plane was chosen."""
+        self._unsurveyed = "the data plane is not chosen yet"
+        """Why not, as long as it is not."""
         self._looked = False
-        self._guarded = False
+        self._guard: Guard | None = None
+        """The guard that stands."""
         self._lacking = ""
         """Why there can be no softwire at all; empty where there can."""
         self._why_not: Mapping[str, str] = {}
@@ -72,8 +78,6 @@ class Ground:
     def configure(self, config: Config) -> None:
         """Take over a configuration."""
         self._config = config
-        self._surveyed = None
-        self._guarded = False
 
     @property
     def look_due(self) -> float:
@@ -86,28 +90,37 @@ class Ground:
         return self._plane.state
 
     async def survey(self, charon: CharonAbility | None) -> bool:
-        """Choose the data plane anew if the configuration or charon has changed; returns whether it is another one."""
-        if charon is None or self._surveyed == (charon, self._config.dataplane):
+        """Choose the data plane if the configuration was read, or charon connected, since; returns whether it was."""
+        section = self._config.dataplane
+        if charon is None:
             return False
-        self._surveyed = (charon, self._config.dataplane)
+        # By identity: a charon that was started anew may have other settings, and a file that was read anew may mean
+        # that the kernel has been given what it lacked.
+        if self._surveyed is not None and self._surveyed[0] is charon and self._surveyed[1] is section:
+            return False
+        try:
+            self.fabric = fabric_of(section, await kernel_ability(), charon)
+        except SoftmeshError as error:
+            self._surveyed, self._unsurveyed = None, f"not without its data plane: {error}"
+            return False
+        self._surveyed = charon, section
         self._passed_by.clear()
-        self.fabric = fabric_of(self._config.dataplane, await kernel_ability(), charon)
         return True
 
     async def stand_guard(self, desired: Desired, policy: Policy) -> None:
         """See to the guards, whatever charon does: blackholes, which need nothing, and then the firewall."""
-        guards = self._config.dataplane.guards
+        guards, guard = self._config.dataplane.guards, guard_of(self._config, policy)
         try:
             state = await self._look(desired)
             refused = await self._take(self._blackholes())
             self._report("blackhole routes", "; ".join(refused.values()))
             if guards is Guards.FULL:
-                await self._plane.guard(guard_of(self._config, policy), guarded(desired, state))
-                self._guarded = True
+                await self._plane.guard(guard, guarded(desired, state))
+                self._guard = guard
         except SoftmeshError as error:
             self._report("data plane", str(error))
             # What stood before still stands: only what was never seen to is missing.
-            unseen = not self._looked or (guards is Guards.FULL and not self._guarded)
+            unseen = not self._looked or (guards is Guards.FULL and self._guard != guard)
             self._lacking = f"not without its data plane: {error}" if unseen else ""
         else:
             self._report("data plane", "")
@@ -148,6 +161,8 @@ class Ground:
 
     def blocked(self, desired: Desired) -> Mapping[SoftwireId, str]:
         """The softwires that must not be, and why: their interface could not be made, or would be passed by."""
+        if self._surveyed is None:
+            return dict.fromkeys(desired.softwires, self._unsurveyed)
         reasons: dict[SoftwireId, str] = {}
         guards = self._config.dataplane.guards
         for wire, softwire in desired.softwires.items():
@@ -188,7 +203,8 @@ class Ground:
         if not may_remove:
             return ()
         found = self._plane.state.layout
-        needed = devices_for(desired, {}).keys() | bearing(installed(observed), found)
+        named = {softwire.interface.name for softwire in desired.softwires.values() if softwire.interface is not None}
+        needed = named | bearing(installed(observed), found)
         wanted = Layout({name: device for name, device in found.devices.items() if name in needed})
         return difference.surplus(wanted, found)
 
@@ -207,7 +223,13 @@ class Ground:
 
     async def _take(self, steps: tuple[Step, ...]) -> Mapping[str, str]:
         """Take steps; returns, by what they are about, why some were refused."""
-        return {step.about: f"{step.describe()}: {why}" for step, why in await self._plane.apply(steps)}
+        try:
+            refused = await self._plane.apply(steps)
+        except SoftmeshError as error:
+            # How far it came a new look will tell; until then what was asked for counts as not there.
+            self._plane.suspect()
+            refused = [(step, str(error)) for step in steps]
+        return {step.about: f"{step.describe()}: {why}" for step, why in refused}
 
     def _source(self, destination: Network) -> Address | None:
         """Where packets of this router's own come from: an address of ours that the peer's selectors admit."""

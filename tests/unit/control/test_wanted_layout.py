@@ -11,8 +11,8 @@ import pytest
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Route
 from softmesh.charon.observed import ChildSa, IkeSa, Observed
-from softmesh.control.layout import bearing, devices_for, encapsulated, guarded, routes_for
-from softmesh.control.layout import installed as installed_in
+from softmesh.control.wanted_layout import bearing, devices_for, encapsulated, guarded, routes_for
+from softmesh.control.wanted_layout import installed as installed_in
 from softmesh.dataplane.layout import CorePath, Device, Hop, KernelState, Layout
 from softmesh.mesh.desired import Desired, fold
 from softmesh.mesh.policy import Fabric, LevelRule, Protection
