@@ -67,14 +67,13 @@ def routes_for(
     """
     routes: dict[Network, Hop] = {}
     for wire, softwire in desired.softwires.items():
-        if softwire.interface is None:
-            continue
         for prefix in softwire.prefixes:
             held = found.routes.get(prefix)
-            if wire in standing:
+            if wire not in standing:
+                if held is not None and held.device in bearing:
+                    routes[prefix] = held
+            elif softwire.interface is not None:
                 routes[prefix] = hop_of(softwire, softwire.interface)
-            elif held is not None and held.device in bearing:
-                routes[prefix] = held
     return routes
 
 

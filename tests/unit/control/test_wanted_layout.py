@@ -104,6 +104,13 @@ def test_a_route_stays_where_it_was_until_its_new_softwire_stands() -> None:
     assert routes_for(desired, {wire}, {"sm-00000001"}, held) == {PREFIX: Hop(name)}
 
 
+def test_a_route_stays_too_where_the_new_softwire_will_have_no_interface() -> None:
+    desired = folded(route(value=attribute()), fabric=Fabric())
+    held = Layout(routes={PREFIX: Hop("sm-00000001")})
+    assert routes_for(desired, (), {"sm-00000001"}, held) == held.routes
+    assert routes_for(desired, desired.softwires, {"sm-00000001"}, held) == {}
+
+
 @pytest.mark.parametrize(
     ("kind", "sa", "expected"),
     [
