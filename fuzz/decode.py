@@ -33,7 +33,7 @@ EVERY_SUB_TLV = attribute(
     tlv(1, endpoint(), sub(1, "1234abcd 01020304"), sub(2, "0800"), sub(5, "0018"), sub(7, "b8"))
     + tlv(8, endpoint(), sub(1, "c0 00002a 020000000001 0000"), sub(8, "12b5"), sub(9, "02"))
     + tlv(10, endpoint(), sub(10, "000641ff"), sub(11, "010007 00 0000 0000002a"))
-    + tlv(999, sub(200, bytes(20)))
+    + tlv(999, sub(200, bytes(20)), sub(254, "3003 020100"))
 )
 COMMUNITIES = attribute(bytes.fromhex("030c000000000004 030b000000000064 0002fde800000064"), 16)
 

@@ -12,6 +12,7 @@ from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.path_attributes import PathAttribute, decode_attributes
 from softmesh.bgp.sub_tlv import (
     Authenticator,
+    Certificate,
     Color,
     DsField,
     EgressEndpoint,
@@ -41,8 +42,12 @@ def of_size(size: int) -> st.SearchStrategy[bytes]:
 
 
 def der(content: bytes) -> bytes:
-    header = b"\x30" if len(content) < 128 else b"\x30\x81"
-    return header + bytes([len(content)]) + content
+    size = len(content)
+    if size < 0x80:
+        return bytes([0x30, size]) + content
+    if size < 0x100:
+        return bytes([0x30, 0x81, size]) + content
+    return b"\x30\x82" + size.to_bytes(2, "big") + content
 
 
 COMMON: st.SearchStrategy[SubTlv] = st.one_of(
@@ -55,12 +60,13 @@ COMMON: st.SearchStrategy[SubTlv] = st.one_of(
     st.builds(Authenticator, of_size(20)),
     st.builds(Authenticator, st.binary(max_size=253), st.integers(2, 0xFFFF)),
     st.builds(PublicKey, st.binary(min_size=1, max_size=252).map(der)),
+    st.builds(Certificate, st.binary(min_size=1, max_size=600).map(der)),
     st.builds(ProtocolType, st.integers(0, 0xFFFE)),
     st.builds(EmbeddedLabelHandling, st.sampled_from(LabelHandling)),
     st.builds(MplsLabelStack, st.lists(U32, max_size=63).map(tuple)),
     st.builds(PrefixSid, st.lists(st.tuples(U8, st.binary(max_size=20)), max_size=8).map(tuple)),
     st.builds(Opaque, st.integers(12, 125), st.binary(max_size=255)),
-    st.builds(Opaque, st.integers(128, 255), st.binary(max_size=400)),
+    st.builds(Opaque, st.integers(128, 253) | st.just(255), st.binary(max_size=400)),
 )
 """Sub-TLVs that mean the same in every tunnel."""
 
@@ -111,7 +117,7 @@ def test_any_octets_get_a_verdict(octets: bytes, carrier: Carrier) -> None:
     st.lists(
         st.builds(
             lambda kind, value: bytes([kind]) + len(value).to_bytes(1 if kind < 128 else 2, "big") + value,
-            st.integers(0, 13) | st.just(126) | U8,
+            st.integers(0, 13) | st.sampled_from((126, 254)) | U8,
             st.binary(max_size=40),
         ).filter(lambda s: len(s) < 300),
         max_size=8,

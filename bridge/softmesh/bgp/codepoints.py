@@ -67,6 +67,8 @@ class SubTlvType(enum.IntEnum):
     PREFIX_SID = 11
     PUBLIC_KEY = 126
     """Ours, in the experimental range: the DER SubjectPublicKeyInfo that a sub-TLV 3 is the hash of."""
+    CERTIFICATE = 254
+    """Ours, in the experimental range: a DER certificate of a key that a sub-TLV 3 is the hash of."""
 
 
 class AuthenticatorType(enum.IntEnum):
@@ -107,6 +109,7 @@ _SUB_TLV_NAMES = {
     128: "Segment List",
     129: "Policy Candidate Path Name",
     130: "Policy Name",
+    254: "Certificate (experimental: Softmesh)",
 }
 
 

@@ -19,6 +19,9 @@ from softmesh.errors import OperatorError
 
 AFI_NEXT_HOP, AFI_IPV4, AFI_IPV6 = 0, 1, 2
 
+MAX_CERTIFICATE = 2048
+"""Octets of a sub-TLV 254: the attribute has to fit an UPDATE of 4096 octets with all else (RFC 4271 §4)."""
+
 
 class Disregard(enum.StrEnum):
     """Why a sub-TLV counts as if it were absent."""
@@ -117,6 +120,26 @@ class PublicKey:
 
     def __str__(self) -> str:
         return f"{len(self.spki)} octets {self.spki.hex()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Ours, 254: a DER certificate, worth nothing until its key hashes to an authenticator."""
+
+    type: ClassVar = SubTlvType.CERTIFICATE
+    der: bytes
+
+    def octets(self) -> bytes:
+        """Raises OperatorError for one over MAX_CERTIFICATE octets: peers would take it for damaged."""
+        if len(self.der) > MAX_CERTIFICATE:
+            raise OperatorError(
+                f"a certificate of {len(self.der)} octets does not fit sub-TLV 254 ({MAX_CERTIFICATE} at most): "
+                "put it into the peers' key directory or store, or have one made that says less"
+            )
+        return self.der
+
+    def __str__(self) -> str:
+        return f"{len(self.der)} octets {self.der.hex()}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +322,7 @@ class PrefixSid:
 
 
 SubTlv: TypeAlias = (
-    EgressEndpoint | Color | Authenticator | PublicKey | ProtocolType | L2tpv3Session | GreKey
+    EgressEndpoint | Color | Authenticator | PublicKey | Certificate | ProtocolType | L2tpv3Session | GreKey
     | VirtualNetwork | LoadBalancingBlock | DsField | UdpDestinationPort | EmbeddedLabelHandling
     | MplsLabelStack | PrefixSid | Opaque
 )  # fmt: skip

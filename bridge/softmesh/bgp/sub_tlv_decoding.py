@@ -12,7 +12,9 @@ from softmesh.bgp.sub_tlv import (
     AFI_IPV4,
     AFI_IPV6,
     AFI_NEXT_HOP,
+    MAX_CERTIFICATE,
     Authenticator,
+    Certificate,
     Color,
     Disregard,
     DsField,
@@ -199,12 +201,29 @@ def _prefix_sid(value: bytes, _tunnel_type: int) -> SubTlv:
 
 def _public_key(value: bytes, _tunnel_type: int) -> SubTlv:
     # Anybody may experiment with 126: only a DER SEQUENCE that fills the value can be a key of ours.
-    size = len(value)
-    if (size > 2 and value[0] == 0x30 and value[1] == size - 2 < 0x80) or (
-        size > 130 and value[:2] == b"\x30\x81" and value[2] == size - 3
-    ):
+    if _is_sequence(value):
         return PublicKey(value)
     raise DecodeError("not a DER SubjectPublicKeyInfo")
+
+
+def _certificate(value: bytes, _tunnel_type: int) -> SubTlv:
+    if len(value) > MAX_CERTIFICATE:
+        raise DecodeError(f"certificate of {len(value)} octets, {MAX_CERTIFICATE} at most")
+    if _is_sequence(value):
+        return Certificate(value)
+    raise DecodeError("not a DER certificate")
+
+
+def _is_sequence(value: bytes) -> bool:
+    """Whether the octets are one DER SEQUENCE, not empty, and no more (X.690 §8.1.3, §10.1)."""
+    size = len(value)
+    if size < 3 or value[0] != 0x30:
+        return False
+    if value[1] < 0x80:
+        return value[1] == size - 2
+    if value[1] == 0x81:
+        return value[2] == size - 3 >= 0x80
+    return value[1] == 0x82 and int.from_bytes(value[2:4], "big") == size - 4 >= 0x100
 
 
 _DECODERS: dict[int, Callable[[bytes, int], SubTlv]] = {
@@ -219,4 +238,5 @@ _DECODERS: dict[int, Callable[[bytes, int], SubTlv]] = {
     SubTlvType.MPLS_LABEL_STACK: _mpls_label_stack,
     SubTlvType.PREFIX_SID: _prefix_sid,
     SubTlvType.PUBLIC_KEY: _public_key,
+    SubTlvType.CERTIFICATE: _certificate,
 }

@@ -17,6 +17,7 @@ from ipaddress import IPv4Address, IPv6Address
 from softmesh.bgp.codepoints import AuthenticatorType, SubTlvType, TunnelType, sub_tlv_name, tunnel_type_name
 from softmesh.bgp.sub_tlv import (
     Authenticator,
+    Certificate,
     Color,
     Disregard,
     EgressEndpoint,
@@ -44,6 +45,8 @@ class TunnelVerdict(enum.StrEnum):
     """What may be done with one tunnel."""
 
     USABLE = "usable"
+    TRANSMIT_ONLY = "transmit-only"
+    """Well formed, but carries nothing: it says that its sender only transmits (RFC 5566 §4.1)."""
     UNUSABLE = "unusable"
     """Well formed, and stays in the attribute, but must not carry anything."""
     IGNORED = "ignored"
@@ -130,6 +133,11 @@ class Tunnel:
         return tuple(s.spki for s in self.sub_tlvs if isinstance(s, PublicKey))
 
     @property
+    def certificates(self) -> tuple[bytes, ...]:
+        """DER certificates sent along; not to be trusted unless an authenticator is their key's SHA-1."""
+        return tuple(s.der for s in self.sub_tlvs if isinstance(s, Certificate))
+
+    @property
     def protocols(self) -> tuple[int, ...]:
         """Ethertypes it may carry; empty is any that the tunnel type can (RFC 9012 §3.4.1)."""
         payloads = _PAYLOADS.get(self.type)
@@ -211,7 +219,7 @@ def treat_as_withdraw(tunnels: Sequence[Tunnel], reason: str, section: str) -> T
     """An attribute whose route counts as withdrawn: the tunnels read so far are kept, none is usable."""
     spoiled = tuple(
         Tunnel(t.type, t.sub_tlvs, TunnelVerdict.UNUSABLE, "the route is treated as withdrawn", section)
-        if t.verdict is TunnelVerdict.USABLE
+        if t.verdict in (TunnelVerdict.USABLE, TunnelVerdict.TRANSMIT_ONLY)
         else t
         for t in tunnels
     )
@@ -243,6 +251,9 @@ def judge(number: int, sub_tlvs: tuple[SubTlv, ...], carrier: Carrier) -> Tunnel
     fault = _use_fault(number, kinds, malformed, network)
     if fault:
         return Tunnel(number, sub_tlvs, TunnelVerdict.UNUSABLE, *fault)
+    if number == _TRANSMIT_TUNNEL_ENDPOINT:
+        reason = "the peer only transmits: it initiates, and receives through no tunnel"
+        return Tunnel(number, sub_tlvs, TunnelVerdict.TRANSMIT_ONLY, reason, "RFC 5566 §4.1")
     return Tunnel(number, sub_tlvs)
 
 
@@ -267,8 +278,6 @@ def _use_fault(
             return f"malformed IPsec Tunnel Authenticator: {sub_tlv.reason}", "RFC 5566 §4"
     if kinds and _SHA1_OF_PUBLIC_KEY not in kinds:
         return f"only authenticators of unknown types ({', '.join(map(str, kinds))})", "RFC 5566 §4"
-    if number == _TRANSMIT_TUNNEL_ENDPOINT:
-        return "the peer only transmits: it initiates, and receives through no tunnel", "RFC 5566 §4.1"
     if network is not None and network.vn_id is None:
         section = "RFC 9012 §3.2.1" if number == TunnelType.VXLAN else "RFC 9012 §3.2.2"
         return "no VN-ID signalled (V bit clear) outside EVPN", section

@@ -7,9 +7,22 @@ import json
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from softmesh.cli import main
-from tests.unit.bgp.vectors import K1, K1_SPKI, MP_REACH_V6_VIA_V4, TYPICAL, VECTORS, attribute
+from tests.unit.bgp.vectors import (
+    K1,
+    K1_SPKI,
+    MP_REACH_V6_VIA_V4,
+    TYPICAL,
+    VECTORS,
+    attribute,
+    endpoint,
+    sub,
+    tlv,
+)
+from tests.unit.mesh.test_key_directory import Key
 
 
 def decode(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
@@ -55,6 +68,28 @@ def test_public_key_is_held_against_the_authenticators(capsys: pytest.CaptureFix
     foreign = attribute(TYPICAL.replace(K1, bytes(20)))
     (tunnel,) = decode(capsys, foreign.hex())["tunnels"]
     assert tunnel["public_keys"][0]["matches_authenticator"] is False
+
+
+def test_certificate_is_held_against_the_authenticators(capsys: pytest.CaptureFixture[str]) -> None:
+    certified = Key()
+    der = x509.load_pem_x509_certificate(certified.certificate).public_bytes(Encoding.DER)
+
+    def shown(certificate: bytes, digest: bytes) -> tuple[dict[str, Any], str]:
+        octets = attribute(tlv(4, endpoint(), sub(3, b"\0\1" + digest), sub(254, certificate)))
+        (tunnel,) = decode(capsys, octets.hex())["tunnels"]
+        assert tunnel["verdict"] == "usable"
+        (entry,) = tunnel["certificates"]
+        return entry, tunnel["sub_tlvs"][-1]["text"]
+
+    entry, text = shown(der, certified.authenticator)
+    assert entry == {"certificate": der.hex(), "sha1": certified.authenticator.hex(), "matches_authenticator": True}
+    assert text.endswith("an authenticator is its key's SHA-1")
+    entry, text = shown(der, K1)
+    assert entry["matches_authenticator"] is False
+    assert text.endswith("no authenticator is its key's SHA-1")
+    for other in (K1_SPKI, b"\x30\x03\x02\x01\x00"):
+        entry, _ = shown(other, K1)
+        assert (entry["sha1"], entry["matches_authenticator"]) == (None, False), "a bare key is no certificate"
 
 
 def test_carriers(capsys: pytest.CaptureFixture[str]) -> None:

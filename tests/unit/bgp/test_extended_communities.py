@@ -66,7 +66,7 @@ def test_tunnels_they_stand_for() -> None:
         (4, TunnelVerdict.USABLE, None),
     ]
     odd = tunnels_from([0x030C000000000003, 0x030C00000000FFFF])
-    assert [t.verdict for t in odd] == [TunnelVerdict.UNUSABLE, TunnelVerdict.IGNORED]
+    assert [t.verdict for t in odd] == [TunnelVerdict.TRANSMIT_ONLY, TunnelVerdict.IGNORED]
 
 
 def test_colours_of_a_route() -> None:

@@ -9,6 +9,7 @@ import pytest
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.sub_tlv import (
     Authenticator,
+    Certificate,
     Color,
     Disregard,
     DsField,
@@ -32,6 +33,13 @@ from tests.unit.bgp.vectors import K1, K1_SPKI
 
 SRGB = bytes.fromhex("030008 0000 003e80001f40")
 LABEL_INDEX = bytes.fromhex("010007 00 0000 0000002a")
+
+
+def sequence(size: int, length: str = "") -> bytes:
+    """A DER SEQUENCE of so many zeros; with a length of its own, one that says what is not so."""
+    if not length:
+        length = f"{size:02x}" if size < 0x80 else f"81{size:02x}" if size < 0x100 else f"82{size:04x}"
+    return b"\x30" + bytes.fromhex(length) + bytes(size)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +88,9 @@ LABEL_INDEX = bytes.fromhex("010007 00 0000 0000002a")
         ),
         (TunnelType.IPSEC_TUNNEL, 126, K1_SPKI.hex(), PublicKey(K1_SPKI)),
         (TunnelType.IPSEC_TUNNEL, 126, "3081c8" + "00" * 200, PublicKey(b"\x30\x81\xc8" + bytes(200))),
+        (TunnelType.IPSEC_TUNNEL, 254, sequence(5).hex(), Certificate(sequence(5))),
+        (TunnelType.IPSEC_TUNNEL, 254, sequence(200).hex(), Certificate(sequence(200))),
+        (TunnelType.IPSEC_TUNNEL, 254, sequence(2044).hex(), Certificate(sequence(2044))),
         (TunnelType.IPSEC_TUNNEL, 12, "00", Opaque(12, b"\0")),
         (TunnelType.IPSEC_TUNNEL, 255, "", Opaque(255, b"")),
     ],
@@ -123,6 +134,18 @@ def test_well_formed(tunnel_type: TunnelType, number: int, value: str, expected:
         (TunnelType.IPSEC_TUNNEL, 126, "302b" + "00" * 42),
         (TunnelType.IPSEC_TUNNEL, 126, "3081c8" + "00" * 199),
         (TunnelType.IPSEC_TUNNEL, 126, "706c61696e"),
+        (TunnelType.IPSEC_TUNNEL, 254, ""),
+        (TunnelType.IPSEC_TUNNEL, 254, "3000"),
+        (TunnelType.IPSEC_TUNNEL, 254, "3082"),
+        (TunnelType.IPSEC_TUNNEL, 254, "308201"),
+        (TunnelType.IPSEC_TUNNEL, 254, "706c61696e"),
+        (TunnelType.IPSEC_TUNNEL, 254, sequence(2045).hex()),
+        (TunnelType.IPSEC_TUNNEL, 254, sequence(300, "82012b").hex()),
+        (TunnelType.IPSEC_TUNNEL, 254, sequence(300, "82012d").hex()),
+        (TunnelType.IPSEC_TUNNEL, 254, sequence(5, "8105").hex()),
+        (TunnelType.IPSEC_TUNNEL, 254, sequence(200, "8200c8").hex()),
+        (TunnelType.IPSEC_TUNNEL, 254, sequence(300, "8300012c").hex()),
+        (TunnelType.IPSEC_TUNNEL, 254, sequence(5, "80").hex()),
     ],
 )
 def test_malformed_is_kept_as_it_is(tunnel_type: TunnelType, number: int, value: str) -> None:

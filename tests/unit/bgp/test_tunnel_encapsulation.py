@@ -103,7 +103,7 @@ def test_among_several_tunnels_one_usable_suffices() -> None:
     assert [(t.type, t.verdict) for t in decoded.tunnels] == [
         (4, TunnelVerdict.USABLE),
         (5, TunnelVerdict.USABLE),
-        (3, TunnelVerdict.UNUSABLE),
+        (3, TunnelVerdict.TRANSMIT_ONLY),
     ]
     assert [t.type for t in decoded.usable_tunnels] == [4, 5]
 
