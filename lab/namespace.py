@@ -25,6 +25,8 @@ PACKAGES = {
     "tcpdump": "tcpdump",
     "nft": "nftables",
     "setpriv": "util-linux",
+    "mount": "mount",
+    "umount": "mount",
 }
 
 

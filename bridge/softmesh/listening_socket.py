@@ -1,4 +1,7 @@
-"""A listening unix socket at a path: for its owner only, never two at once, gone with the process that made it."""
+"""A listening unix socket at a path: for its owner only, never two at once, gone with the process that made it.
+
+Three things keep others away: the directory's mode, the socket's, and a look at who connects (SO_PEERCRED, unix(7)).
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,65 @@ import contextlib
 import errno
 import os
 import secrets
+import shlex
 import socket
+import stat
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from softmesh.errors import OperatorError
+from softmesh.secret_file import user_name
+
+if TYPE_CHECKING:
+    # The hook starts without asyncio, which costs more than all the rest of it.
+    from asyncio.trsock import TransportSocket
 
 _BACKLOG = 16
+_ROOT = 0
+_UCRED = struct.Struct("iII")
+"""pid_t, uid_t, gid_t."""
 
 
 class SocketBusy(OperatorError):
     """Another process listens at the path."""
 
 
+def own_directory(path: Path, setting: str) -> None:
+    """See that a directory is there and ours alone: mode 0700, made where it is missing.
+
+    ``setting`` is what an operator changes to have another. Raises OperatorError where it cannot be made, is somebody
+    else's, or is open to others: whoever could write to it could put a socket of their own in our place.
+    """
+    try:
+        with _umask(0o077):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.stat()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OperatorError(f"{path}: cannot be made: {reason}; make it, owned by us, or see {setting}") from error
+    ours = os.geteuid()
+    if status.st_uid != ours:
+        raise OperatorError(
+            f"{path}: belongs to {user_name(status.st_uid)}, and we are {user_name(ours)}; "
+            f"chown {ours} {shlex.quote(str(path))}, run this as its owner, or see {setting}"
+        )
+    if status.st_mode & 0o077:
+        raise OperatorError(
+            f"{path}: is open to group or others (mode {stat.S_IMODE(status.st_mode):04o}); "
+            f"chmod 700 {shlex.quote(str(path))}, or see {setting}"
+        )
+
+
+def stranger(connection: socket.socket | TransportSocket) -> str:
+    """Who is at the other end, where that is neither root nor ourselves; empty where it is."""
+    _, uid, _ = _UCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return "" if uid in {_ROOT, os.geteuid()} else user_name(uid)
+
+
 class ListeningSocket:
-    """A stream socket at ``path``, mode 0600, in a directory that is made with mode 0700 where it is missing.
+    """A stream socket at ``path``, mode 0600, in a directory that is ours alone (``own_directory``).
 
     ``busy`` is what an error says where another process listens there, remedy included; ``setting`` is what an
     operator changes to have another path.
@@ -43,10 +90,9 @@ class ListeningSocket:
 
         Raises SocketBusy while another process listens there, OperatorError where that cannot be.
         """
+        own_directory(self._path.parent, self._setting)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         try:
-            with _umask(0o077):
-                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             ours = self._is_free() and self._take(listening)
         except OSError as error:
             listening.close()
@@ -59,7 +105,7 @@ class ListeningSocket:
         return listening
 
     def accept(self) -> socket.socket | None:
-        """Return the next connection, non-blocking; None where it has gone again."""
+        """Return the next connection, non-blocking; None where it has gone again, or is a stranger's."""
         if self._listening is None:
             return None
         try:
@@ -68,6 +114,9 @@ class ListeningSocket:
             if error.errno in {errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EMFILE, errno.ENFILE}:
                 return None
             raise
+        if stranger(connection):
+            connection.close()
+            return None
         connection.setblocking(False)
         return connection
 

@@ -14,9 +14,10 @@ from softmesh.config.values import LogFormat, LogLevel
 def configure(level: LogLevel, form: LogFormat) -> None:
     """Set up structlog to write to standard error."""
     human = sys.stderr.isatty() if form is LogFormat.AUTO else form is LogFormat.CONSOLE
-    last: Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()) if human else structlog.processors.JSONRenderer()
-    )
+    # The renderer's own choice, where the package rich is installed, prints local variables: keys and passwords.
+    plain = structlog.dev.plain_traceback
+    console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+    last: Processor = console if human else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -57,7 +57,7 @@ class Router:
     def __post_init__(self) -> None:
         self.home = LAB / self.namespace.name
         self.home.mkdir(parents=True, exist_ok=True)
-        self.socket = self.home / "hook.sock"
+        self.socket = self.home / "run" / "hook.sock"
         self._configuration = self.home / "exabgp.conf"
         hook = (sys.executable, "-m", "softmesh", "hook", "--socket", str(self.socket))
         settings = ExaBgpSettings(

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from softmesh import listening_socket
 from softmesh.errors import OperatorError
-from softmesh.listening_socket import ListeningSocket, SocketBusy
+from softmesh.listening_socket import ListeningSocket, SocketBusy, own_directory, stranger
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def home() -> Iterator[Path]:
 
 
 def listening(path: Path) -> ListeningSocket:
-    return ListeningSocket(path, busy="another program listens; stop it", setting="see --socket")
+    return ListeningSocket(path, busy="another program listens; stop it", setting="--socket")
 
 
 def answers(path: Path) -> bool:
@@ -102,6 +103,45 @@ def test_what_cannot_be_made_is_one_line_with_the_path_and_the_setting(home: Pat
     with pytest.raises(OperatorError) as caught:
         listening(path).open()
     assert not isinstance(caught.value, SocketBusy)
-    assert str(path) in str(caught.value)
+    assert str(path if obstacle == "directory" else path.parent) in str(caught.value)
     assert "see --socket" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", [0o750, 0o701, 0o777, 0o1777])
+def test_a_directory_open_to_others_is_refused(home: Path, mode: int) -> None:
+    home.chmod(mode)
+    with pytest.raises(OperatorError) as caught:
+        listening(home / "a.sock").open()
+    said = str(caught.value)
+    assert f"{home}: is open to group or others (mode {mode:04o})" in said
+    assert f"chmod 700 {home}, or see --socket" in said
+    assert list(home.iterdir()) == []
+
+
+def test_somebody_elses_directory_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # We are taken for somebody else, for only root could make a directory somebody else's.
+    monkeypatch.setattr(os, "geteuid", lambda: 64778)
+    with pytest.raises(OperatorError, match=r"belongs to \S+, and we are user 64778; chown 64778"):
+        own_directory(home, "--socket")
+
+
+@pytest.mark.parametrize("we", ["who connects", "somebody else"])
+def test_only_root_and_ourselves_are_served(home: Path, we: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = listening(home / "a.sock")
+    held.open()
+    if we == "somebody else":
+        monkeypatch.setattr(listening_socket, "_ROOT", 64778)
+        monkeypatch.setattr(os, "geteuid", lambda: 64778)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(home / "a.sock"))
+        connection = held.accept()
+        if we == "somebody else":
+            assert connection is None
+            assert client.recv(1) == b""
+        else:
+            assert connection is not None
+            assert stranger(connection) == ""
+            connection.close()
+    held.close()

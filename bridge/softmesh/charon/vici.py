@@ -91,6 +91,11 @@ class ViciConnection:
         try:
             async with asyncio.timeout(within):
                 reader, writer = await asyncio.open_unix_connection(path)
+        except PermissionError as error:
+            raise Unreachable(
+                f"charon's VICI socket {path}: {error.strerror}; run as root, or have charon.group open it to us "
+                "(strongswan/softmesh-user.conf)"
+            ) from error
         except (OSError, TimeoutError) as error:
             why = getattr(error, "strerror", None) or "no answer"
             raise Unreachable(
@@ -167,7 +172,13 @@ class ViciConnection:
                 await self._registration(unregister_packet(event), f"event {event}", within)
 
     async def _command(self, command: str, message: Request | None, within: float) -> Section:
-        reply = await self._exchange(request_packet(command, message or {}), command, within)
+        try:
+            packet = request_packet(command, message or {})
+            frame(packet)
+        except ValueError as error:
+            # What BGP asks for may come to more than VICI can say: that is one refusal, not the end of everything.
+            raise CommandError(command, f"not sent ({error})") from error
+        reply = await self._exchange(packet, command, within)
         if reply.kind is Kind.CMD_UNKNOWN:
             raise UnknownCommandError(command)
         if reply.kind is not Kind.CMD_RESPONSE:

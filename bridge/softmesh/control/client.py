@@ -15,7 +15,7 @@ _PATIENCE = 15.0
 def ask(path: Path, command: str, **arguments: Any) -> dict[str, Any]:
     """Ask for ``command`` and return the answer.
 
-    Raises Unreachable where no bridge listens at ``path``, OperatorError where the bridge refuses.
+    Raises Unreachable where no bridge listens at ``path``, OperatorError where the bridge refuses, or we may not ask.
     """
     received = b""
     try:
@@ -25,6 +25,10 @@ def ask(path: Path, command: str, **arguments: Any) -> dict[str, Any]:
             connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
             while octets := connection.recv(1 << 18):
                 received += octets
+    except PermissionError as error:
+        raise OperatorError(
+            f"control socket {path}: {error.strerror}; ask as root, or as the user that softmesh run runs as"
+        ) from error
     except OSError as error:
         why = error.strerror or f"no answer within {_PATIENCE:g} s"
         raise Unreachable(f"control socket {path}: {why}; is softmesh run running, with the same file?") from error

@@ -1,15 +1,19 @@
-"""The control socket: one JSON object a line asks, one answers. Owner only."""
+"""The control socket: one JSON object a line asks, one answers. For root and the user we run as, nobody else."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
+import structlog
+
 from softmesh.errors import SoftmeshError
-from softmesh.listening_socket import ListeningSocket
+from softmesh.listening_socket import ListeningSocket, stranger
+from softmesh.secret_file import user_name
 
 Answer: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
@@ -23,6 +27,7 @@ class ControlServer:
 
     def __init__(self, path: Path, answers: Mapping[str, Answer]) -> None:
         self._answers = answers
+        self._log = structlog.get_logger("softmesh.control")
         self._socket = ListeningSocket(
             path,
             busy="another softmesh run listens there; stop it, or set sockets.directory",
@@ -45,15 +50,22 @@ class ControlServer:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(_PATIENCE):
+                # Read whoever asks: who is cut off before sees a broken connection in place of the reason.
                 line = await reader.readline()
                 if line:
-                    writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+                    who = stranger(writer.get_extra_info("socket"))
+                    answer = self._refusal(who) if who else await self._answer(line)
+                    writer.write(json.dumps(answer).encode() + b"\n")
                     await writer.drain()
         except (TimeoutError, OSError, ValueError):
             # ValueError: a line over the limit. Whoever asks like that gets no answer; the bridge has lost nothing.
             pass
         finally:
             writer.close()
+
+    def _refusal(self, who: str) -> Mapping[str, Any]:
+        self._log.warning("command refused", problem=f"{who} is neither root nor the user we run as")
+        return {"error": f"the bridge serves root and {user_name(os.geteuid())}, not {who}; ask as one of these"}
 
     async def _answer(self, line: bytes) -> Mapping[str, Any]:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from softmesh.control import server
 from softmesh.control.client import ask
 from softmesh.control.server import ControlServer
 from softmesh.errors import OperatorError, PeerError, Unreachable
@@ -30,8 +31,7 @@ ANSWERS = {"echo": echo, "refuse": refuse}
 @pytest.fixture
 async def path(tmp_path: Path) -> AsyncIterator[Path]:
     where = tmp_path / "run" / "control.sock"
-    server = await ControlServer(where, ANSWERS).serve()
-    async with server:
+    async with await ControlServer(where, ANSWERS).serve():
         yield where
 
 
@@ -46,6 +46,24 @@ async def test_answers(path: Path) -> None:
 def test_owner_only(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+async def test_strangers_are_told_that_they_are(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "stranger", lambda connection: "mallory")
+    with pytest.raises(OperatorError, match=r"serves root and \S+, not mallory; ask as one of these"):
+        await asked(path, "echo", target="10.0.0.0/8")
+
+
+def test_no_right_to_connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Root may connect to anything, so it is the answer that is made up.
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "connect", denied)
+    with pytest.raises(
+        OperatorError, match=r"Permission denied; ask as root, or as the user that softmesh run runs as"
+    ):
+        ask(tmp_path / "control.sock", "status")
 
 
 async def test_refusal_is_the_callers_error(path: Path) -> None:
