@@ -17,11 +17,13 @@ One YAML file, `/etc/softmesh/mesh.yaml` unless told otherwise. `softmesh check 
 it, with line and remedy; `softmesh run` does the same check before it starts. Whole files are in
 [examples](examples): [minimal](examples/minimal.yaml), [every key](examples/full.yaml),
 [IPv4 over an IPv6 core](examples/four-over-six.yaml), [IPv6 over an IPv4 core](examples/six-over-four.yaml),
-[types 5 and 6, GRE, L2TPv3 and levels of protection](examples/protect.yaml).
+[types 5 and 6, GRE, L2TPv3 and levels of protection](examples/protect.yaml),
+[certificates of a CA](examples/pki.yaml).
 For editors there is a JSON Schema in the package, `softmesh/config/mesh.schema.json`.
 
 - Paths that do not begin with `/` start from the file's own directory.
-- Private keys and password files must be closed to group and others: `chmod 600 FILE`.
+- Private keys, passwords and group keys must be closed to group and others: `chmod 600 FILE`. They stand in files of
+  their own, never in this one.
 - Unknown keys, keys given twice, networks with host bits and values of a wrong type are errors, and all
   of them are reported at once.
 - Numbers are read as in YAML 1.2, so an IPv6 address is never taken for one; `true`, `yes` and `on` mean the
@@ -61,6 +63,10 @@ def _section(name: str, description: str, definition: Any, definitions: dict[str
         item = _reference(value.get("items", {}), definitions)
         if item is not None:
             parts += _section(f"{name}.{key}[]", item["description"], item, definitions)
+        for choice in value.get("anyOf", []):
+            inner = _reference(choice, definitions)
+            if inner is not None:
+                parts += _section(f"{name}.{key}", inner["description"], inner, definitions)
     return parts
 
 

@@ -6,18 +6,23 @@ import tempfile
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softmesh.config import Config, ConfigurationError, Severity, examine, load
+from softmesh.config import Config, ConfigurationError, Severity, examine, load, values
 from softmesh.config.schema import schema
+from softmesh.mesh.trust_policy import TrustPolicy
+from tests.unit.config.authority import ENDPOINT, LABELLED
 from tests.unit.config.site import EXAMPLES, GOOD, Site
 
 FULL = (EXAMPLES / "full.yaml").read_text()
+PATIENT = settings(deadline=None)
+"""On a busy machine any one example may take long."""
 VALIDATOR = jsonschema.Draft202012Validator(schema())
 
 
@@ -49,11 +54,13 @@ def outcome(site: Site, content: bytes) -> Config | None:
     return None
 
 
+@PATIENT
 @given(content=st.binary(max_size=400))
 def test_any_octets(router: Site, content: bytes) -> None:
     assert outcome(router, content) is None
 
 
+@PATIENT
 @given(content=st.text(max_size=400))
 def test_any_text(router: Site, content: str) -> None:
     outcome(router, content.encode("utf-8", "surrogatepass"))
@@ -67,6 +74,7 @@ YAML_VALUES = st.recursive(
 )
 
 
+@PATIENT
 @given(value=YAML_VALUES | st.dates() | st.datetimes())
 def test_any_yaml(router: Site, value: object) -> None:
     assert outcome(router, yaml.safe_dump(value, allow_unicode=True).encode()) is None
@@ -79,6 +87,7 @@ LEAVES = [
 ]
 
 
+@PATIENT
 @given(where=st.sampled_from(LEAVES), value=YAML_VALUES)
 def test_any_value_in_the_place_of_another(router: Site, where: tuple[str, str | None], value: object) -> None:
     whole = yaml.safe_load(FULL)
@@ -94,6 +103,7 @@ def test_any_value_in_the_place_of_another(router: Site, where: tuple[str, str |
         assert list(VALIDATOR.iter_errors(yaml.safe_load(text))) == []
 
 
+@PATIENT
 @given(data=st.data())
 def test_full_example_mutated(router: Site, data: st.DataObject) -> None:
     content = bytearray(FULL.encode())
@@ -114,9 +124,63 @@ def test_full_example_mutated(router: Site, data: st.DataObject) -> None:
     outcome(router, bytes(content))
 
 
+@PATIENT
 @given(lines=st.lists(st.sampled_from(FULL.splitlines()), max_size=60))
 def test_lines_of_the_full_example_in_any_order(router: Site, lines: list[str]) -> None:
     outcome(router, "\n".join(lines).encode())
+
+
+URLS = (
+    st.text(max_size=30)
+    | st.builds("{}{{sha1}}{}".format, st.text(max_size=20), st.text(max_size=20))
+    | st.builds("https://{}{{sha1}}{}".format, st.text(max_size=20), st.text(max_size=20))
+    | st.from_regex(values.STORE_URL, fullmatch=True)
+)
+TEMPLATES = st.text(max_size=30) | st.from_regex(values.IDENTITY_TEMPLATE, fullmatch=True)
+
+
+def with_trust(trust: dict[str, object]) -> str:
+    return GOOD + yaml.safe_dump({"trust": trust}, allow_unicode=True)
+
+
+@PATIENT
+@given(url=URLS)
+def test_stores_are_where_they_say(router: Site, url: str) -> None:
+    text = with_trust({"keys": [{"url": url}]})
+    config = outcome(router, text.encode("utf-8", "surrogatepass"))
+    if config is None:
+        return
+    (source,) = config.trust.keys
+    assert source.url == url
+    assert list(VALIDATOR.iter_errors(yaml.safe_load(text))) == []
+    parts = urlsplit(url.replace("{sha1}", "ab" * 20))
+    assert parts.scheme in {"http", "https"}
+    assert parts.hostname
+    assert (parts.username, parts.password, parts.fragment) == (None, None, "")
+    assert url.isascii()
+    assert "ab" * 20 in parts.path + parts.query
+
+
+@PATIENT
+@given(before=st.text("abc/:.{}", max_size=12), after=st.text("abc/:.{}", max_size=12))
+def test_no_password_of_a_url_is_shown(router: Site, before: str, after: str) -> None:
+    text = with_trust({"keys": [{"url": f"{before}opensesame@{after}"}]})
+    problems = [str(problem) for problem in router.examine(text).problems]
+    assert problems
+    assert not any("opensesame" in problem for problem in problems)
+
+
+@PATIENT
+@given(template=TEMPLATES)
+def test_identities_are_names(router: Site, template: str) -> None:
+    text = with_trust({"mode": "pinned+pki", "authorities": ["ca.pem"], "identity": template}).replace(
+        "identity.key\n", "identity.key\n  certificate: identity.crt\n"
+    )
+    config = outcome(router, text.encode("utf-8", "surrogatepass"))
+    if config is not None:
+        # Our certificate has two names.
+        assert TrustPolicy(identity=template).identity_of(config.endpoint) in {ENDPOINT, LABELLED}
+        assert list(VALIDATOR.iter_errors(yaml.safe_load(text))) == []
 
 
 NETWORKS = st.builds(
@@ -130,6 +194,7 @@ NETWORKS = st.builds(
 )
 
 
+@PATIENT
 @given(networks=st.lists(NETWORKS, max_size=12))
 def test_overlap_of_announced_prefixes_is_found_exactly(
     router: Site, networks: list[IPv4Network | IPv6Network]
@@ -145,6 +210,7 @@ def test_overlap_of_announced_prefixes_is_found_exactly(
     assert bool(found) == clash
 
 
+@PATIENT
 @given(networks=st.lists(NETWORKS, min_size=1, max_size=5))
 def test_networks_are_read_as_they_are_written(router: Site, networks: list[IPv4Network | IPv6Network]) -> None:
     listed = "".join(f"\n    - '{network}'" for network in networks)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from softmesh.config import DEFAULT_PATH, Config, Examination, examine
-from softmesh.config.values import TUNNEL_TYPE_NAMES
-from softmesh.mesh.identity import Identity, load_identity
+from softmesh.config.values import TUNNEL_TYPE_NAMES, trust_mode_of
+from softmesh.mesh.identity import Identity, load_identities
+from softmesh.mesh.trust_policy import TrustMode
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,30 +25,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check one file."""
     examination = examine(args.file)
-    identity = _identity(examination)
+    config = examination.config
+    own = () if config is None else load_identities(config.own_keys)
     if args.json:
-        print(_as_json(args.file, examination, identity))
+        print(_as_json(args.file, examination, own))
     else:
         for problem in examination.problems:
             print(problem)
-        if examination.config is not None and identity is not None:
-            print(_summary(args.file, examination, examination.config))
-            print(f"our authenticator is {identity.authenticator.hex()} ({identity.kind})")
-    return 0 if examination.config is not None else 1
+        if config is not None:
+            print(_summary(args.file, examination, config))
+            print("\n".join(_trust(config, own)))
+    return 0 if config is not None else 1
 
 
-def _identity(examination: Examination) -> Identity | None:
-    if examination.config is None:
-        return None
-    return load_identity(examination.config.identity.private_key)
-
-
-def _as_json(file: Path, examination: Examination, identity: Identity | None) -> str:
+def _as_json(file: Path, examination: Examination, own: tuple[Identity, ...]) -> str:
     return json.dumps(
         {
             "file": str(file),
             "usable": examination.config is not None,
-            "authenticator": None if identity is None else identity.authenticator.hex(),
+            "authenticator": own[0].authenticator.hex() if own else None,
+            "authenticators": [identity.authenticator.hex() for identity in own],
+            "trust": None if examination.config is None else _modes(examination.config),
             "problems": [
                 {
                     "severity": problem.severity.value,
@@ -77,6 +76,25 @@ def _summary(file: Path, examination: Examination, config: Config) -> str:
         f"{file}: {verdict}\n"
         f"{config.endpoint} in AS {config.bgp.asn} announces {prefixes} with {tunnels} to {neighbors}"
     )
+
+
+def _modes(config: Config) -> dict[str, str]:
+    """Modes of trust that are in force here, by where they are written."""
+    modes = {"trust": trust_mode_of(config.trust)}
+    modes |= {f"group {group.name}": trust_mode_of(group.trust) for group in config.trust_groups if group.trust}
+    return {where: mode.value for where, mode in modes.items()}
+
+
+def _trust(config: Config, own: tuple[Identity, ...]) -> Iterator[str]:
+    modes = _modes(config)
+    if set(modes.values()) != {TrustMode.PINNED.value}:
+        first, *groups = modes.items()
+        yield f"peers are trusted by mode {first[1]}" + "".join(f", {mode} in {where}" for where, mode in groups)
+    silent = "" if config.announces_authenticator else ", not announced"
+    first_key, *others = own
+    yield f"our authenticator is {first_key.authenticator.hex()} ({first_key.kind}{silent})"
+    for identity in others:
+        yield f"and {identity.authenticator.hex()} ({identity.kind}{silent}), for a change of keys"
 
 
 def _count(number: int, what: str) -> str:

@@ -1,14 +1,15 @@
-"""Make a key pair and certificate, or show the authenticator of a key there is.
+"""Make a key pair and certificate, or the key of a group, or show the authenticator of a key there is.
 
 Three files are written: PREFIX.key (private, PKCS#8, mode 0600), PREFIX.pub (SubjectPublicKeyInfo) and
-PREFIX.crt (self-signed certificate), all PEM. The private key is never readable for anybody else, not for an
-instant.
+PREFIX.crt (self-signed certificate), all PEM. The key of a group, for trust mode group-psk, is one file of one line,
+mode 0600. Neither private key nor group key is readable for anybody else, not for an instant, and neither is printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import socket
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,8 @@ from softmesh.mesh.public_key import MisplacedPrivateKeyError, authenticator, de
 
 DEFAULT_NAME = "identity"
 MAX_OCTETS = 65536
+GROUP_KEY_OCTETS = 32
+"""Of randomness; 43 characters in base64."""
 NO_EXPIRY = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 """RFC 5280 §4.1.2.5: a certificate with no well-defined expiration date. Only its key is ever looked at."""
 
@@ -52,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR|PREFIX",
         help=f"write DIR/{DEFAULT_NAME}.key, .pub and .crt, or PREFIX.key, .pub and .crt",
     )
+    what.add_argument(
+        "--group-key", metavar="FILE", help="write a random key for all routers of a group (trust mode group-psk)"
+    )
     what.add_argument("--show", metavar="FILE", type=Path, help="print the authenticators of a key or certificate file")
     parser.add_argument(
         "--type",
@@ -69,6 +75,16 @@ def run(args: argparse.Namespace) -> int:
         for spki in _spki_values(args.show):
             print(f"{authenticator(spki).hex()}  {describe(spki)}  {args.show}")
         return 0
+    if args.group_key is not None:
+        _refuse_existing([args.group_key], force=args.force)
+        key = f"{secrets.token_urlsafe(GROUP_KEY_OCTETS)}\n".encode()
+        _write(args.group_key, key, 0o600, force=args.force)
+        print(f"group key      {args.group_key}")
+        return 0
+    return _make_pair(args)
+
+
+def _make_pair(args: argparse.Namespace) -> int:
     prefix = _prefix(args.out)
     key = KEY_TYPES[args.type]()
     public = key.public_key()
@@ -147,9 +163,9 @@ def _prefix(out: str) -> str:
 def _refuse_existing(paths: Iterable[str], *, force: bool) -> None:
     for path in paths:
         if os.path.lexists(path) and not force:
-            raise OperatorError(f"{path}: exists already; use --force to replace it, or another --out")
+            raise OperatorError(f"{path}: exists already; use --force to replace it, or another path")
         if Path(path).is_dir():
-            raise OperatorError(f"{path}: is a directory; use another --out")
+            raise OperatorError(f"{path}: is a directory; use another path")
 
 
 def _write(path: str, content: bytes, mode: int, *, force: bool) -> None:

@@ -1,8 +1,8 @@
 """The one configuration file: typed values, where they come from, and what can be wrong with them."""
 
-from softmesh.config.credentials import read_password
 from softmesh.config.loading import DEFAULT_PATH, Examination, examine, load
 from softmesh.config.problems import ConfigurationError, Place, Problem, Severity
+from softmesh.config.shared_secrets import read_group_key, read_password
 from softmesh.config.values import Config, Neighbor
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "Severity",
     "examine",
     "load",
+    "read_group_key",
     "read_password",
 ]

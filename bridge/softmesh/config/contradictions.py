@@ -9,14 +9,15 @@ from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Family
 from softmesh.bgp.special_purpose import special_purpose
 from softmesh.config.contradictions_dataplane import dataplane_contradictions
+from softmesh.config.contradictions_neighbors import neighbor_contradictions, no_router
 from softmesh.config.contradictions_protection import group_contradictions, protection_contradictions
 from softmesh.config.contradictions_softwires import softwire_contradictions
+from softmesh.config.contradictions_trust import trust_contradictions
 from softmesh.config.finding import Finding, error, warning
 from softmesh.config.prefixes import unfit as unfit_prefixes
 from softmesh.config.problems import KeyPath
 from softmesh.config.proposals import unfit as unfit_proposals
 from softmesh.config.values import TUNNEL_TYPE_NAMES, Config
-from softmesh.mesh.softwire import Address
 
 MAX_SOCKET_PATH = 107
 """Octets of a unix socket's path, unix(7)."""
@@ -28,22 +29,17 @@ def contradictions(config: Config) -> Iterator[Finding]:
     """Find what contradicts itself (errors) and what is allowed but most likely not meant (warnings)."""
     yield from _endpoint(config)
     yield from _bgp(config)
-    yield from _neighbors(config)
+    yield from neighbor_contradictions(config)
     yield from _announce(config)
     yield from _admission(config)
     yield from group_contradictions(config)
-    yield from _trust(config)
+    yield from trust_contradictions(config)
     yield from protection_contradictions(config)
     yield from _select(config)
     yield from softwire_contradictions(config)
     yield from _charon(config)
     yield from dataplane_contradictions(config)
     yield from _socket_paths(config)
-
-
-def _no_router(address: Address) -> bool:
-    """Whether BGP can have no session with an address. Loopback is fine: a reflector may run here too."""
-    return address.is_unspecified or address.is_multicast
 
 
 def _endpoint(config: Config) -> Iterator[Finding]:
@@ -54,7 +50,7 @@ def _endpoint(config: Config) -> Iterator[Finding]:
             "use an address of this router that the core routes to",
         )
     local = config.bgp.local_address
-    if local is not None and _no_router(local):
+    if local is not None and no_router(local):
         yield error(("bgp", "local_address"), f"{local} is no router's address", "use an address of this router")
     router_id = config.bgp.router_id
     if router_id is not None and router_id.is_unspecified:
@@ -90,52 +86,6 @@ def _bgp(config: Config) -> Iterator[Finding]:
             "set it to bgp.graceful_restart or more",
             ("bgp", "graceful_restart"),
         )
-
-
-def _neighbors(config: Config) -> Iterator[Finding]:
-    local_key: KeyPath = ("endpoint",) if config.bgp.local_address is None else ("bgp", "local_address")
-    seen: dict[Address, int] = {}
-    for index, neighbor in enumerate(config.bgp.neighbors):
-        path: KeyPath = ("bgp", "neighbors", index, "address")
-        if _no_router(neighbor.address):
-            yield error(path, f"{neighbor.address} is no router's address", "use the address of the BGP neighbour")
-        if neighbor.address in seen:
-            yield error(
-                path,
-                f"{neighbor.address} is given twice",
-                "keep one of them",
-                ("bgp", "neighbors", seen[neighbor.address]),
-            )
-        elif neighbor.address in (config.endpoint, config.local_address):
-            yield error(
-                path,
-                f"{neighbor.address} is our own address",
-                "use the address of the BGP neighbour",
-                ("endpoint",),
-                local_key,
-            )
-        elif neighbor.address.version != config.local_address.version:
-            yield error(
-                path,
-                f"an IPv{neighbor.address.version} neighbour cannot be reached from {config.local_address}",
-                f"set bgp.local_address to an IPv{neighbor.address.version} address of this router",
-                local_key,
-            )
-        seen.setdefault(neighbor.address, index)
-        if config.asn_of(neighbor) != config.bgp.asn:
-            yield warning(
-                ("bgp", "neighbors", index, "asn"),
-                f"AS {neighbor.asn} is not ours ({config.bgp.asn}): eBGP filters tunnels (RFC 9012 §11)",
-                "let them pass there, or peer with a route reflector of our own AS",
-                ("bgp", "asn"),
-            )
-        if config.bgp.managed and neighbor.password_file is None:
-            yield warning(
-                ("bgp", "neighbors", index),
-                "the session has no password: whoever forges BGP directs our softwires (RFC 5566 §4)",
-                "set password_file here and the same password there",
-                ("bgp", "managed"),
-            )
 
 
 def _announce(config: Config) -> Iterator[Finding]:
@@ -244,32 +194,6 @@ def _admission(config: Config) -> Iterator[Finding]:
                 "add it there or remove it here",
                 ("bgp", "neighbors"),
             )
-
-
-def _trust(config: Config) -> Iterator[Finding]:
-    if not config.trust.keys:
-        yield warning(
-            ("trust", "keys"),
-            "empty: no peer's key is ever found, so no softwire comes up",
-            "add announced: true or a directory",
-        )
-    for index, source in enumerate(config.trust.keys):
-        path: KeyPath = ("trust", "keys", index)
-        if (source.directory is not None) == source.announced:
-            yield error(
-                path,
-                "must name exactly one source of keys",
-                "write either directory: PATH or announced: true",
-            )
-        elif source.directory is not None and source.directory == config.identity.private_key.parent:
-            yield warning(
-                (*path, "directory"),
-                "our private key is in the directory of peers' keys",
-                "keep peers' keys in a directory of their own",
-                ("identity", "private_key"),
-            )
-        if source in config.trust.keys[:index]:
-            yield warning(path, "is given twice", "keep one of them")
 
 
 def _select(config: Config) -> Iterator[Finding]:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.special_purpose import special_purpose
+from softmesh.config.contradictions_trust import rules_between
 from softmesh.config.finding import Finding, error, warning
 from softmesh.config.prefixes import Overlaps, captures, unfit
-from softmesh.config.problems import KeyPath
-from softmesh.config.values import TUNNEL_TYPE_NAMES, Config, SoftwireEntry
+from softmesh.config.problems import KeyPath, spell
+from softmesh.config.values import TUNNEL_TYPE_NAMES, Config, SoftwireEntry, trust_mode_of
 from softmesh.mesh.capture import Core
+from softmesh.mesh.trust_policy import TrustMode
 
 _FAMILY_BOUND = frozenset(
     {TunnelType.IPSEC_TUNNEL, TunnelType.IP_IN_IP_IPSEC_TRANSPORT, TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT}
@@ -20,10 +22,10 @@ _FAMILY_BOUND = frozenset(
 
 def softwire_contradictions(config: Config) -> Iterator[Finding]:
     """Look at ``softwires``."""
-    if config.softwires and all(source.directory is None for source in config.trust.keys):
+    if config.softwires and all(source.directory is None and source.url is None for source in config.trust.keys):
         yield error(
             ("softwires",),
-            "their keys come from a directory only, and trust.keys has none",
+            "their keys come from a directory or store only, and trust.keys has neither",
             "add a directory to trust.keys and put the peers' public keys into it",
             ("trust", "keys"),
         )
@@ -45,6 +47,15 @@ def softwire_contradictions(config: Config) -> Iterator[Finding]:
         yield from _remote(config, entry, (*path, "remote"))
         if len(set(entry.authenticators)) < len(entry.authenticators):
             yield warning((*path, "authenticators"), "an authenticator is given twice", "keep one of each")
+        rules_path, rules = rules_between(config, entry.remote)
+        if trust_mode_of(rules) is TrustMode.GROUP_PSK:
+            yield error(
+                path,
+                f"would use the group key of {spell(rules_path)}, which is for the mesh alone (RFC 5619 §3.5.2)",
+                "set another mode there, or remove the softwire",
+                (*rules_path, "mode"),
+                ("groups",),
+            )
         yield from _prefixes(config, entry, path, ends, announced)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from softmesh.config.problems import KeyPath, Severity
+from softmesh.file_error import FileError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +28,8 @@ def error(path: KeyPath, message: str, remedy: str, *others: KeyPath) -> Finding
 def warning(path: KeyPath, message: str, remedy: str, *others: KeyPath) -> Finding:
     """What is allowed, but most likely not meant."""
     return Finding(Severity.WARNING, path, message, remedy, others)
+
+
+def unusable(path: KeyPath, reason: FileError, *others: KeyPath) -> Finding:
+    """A file that a key names and that is not what it must be."""
+    return error(path, f"{reason.file}: {reason.message}", reason.remedy, *others)

@@ -31,6 +31,9 @@ def spell(path: KeyPath) -> str:
 
 def clip(text: str) -> str:
     """Make any text from the file fit for one line of a message."""
+    if "PRIVATE KEY" in text:
+        # Put there in place of a path: messages are logged.
+        return "(a private key)"
     text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 

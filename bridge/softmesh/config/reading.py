@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from msgspec import NODEFAULT, inspect
 
@@ -168,6 +169,10 @@ class Reader:
                 return _interface_name(node)
             case values.Form.GROUP_NAME:
                 return _group_name(node)
+            case values.Form.IDENTITY_TEMPLATE:
+                return _identity_template(node)
+            case values.Form.STORE_URL:
+                return _store_url(node)
             case values.Form.NETWORK:
                 return network(node.text)
             case values.Form.ADDRESS:
@@ -279,14 +284,55 @@ def _group_name(node: Scalar) -> str:
     )
 
 
+def _identity_template(node: Scalar) -> str:
+    if isinstance(node.value, str) and re.fullmatch(values.IDENTITY_TEMPLATE, node.text):
+        return node.text
+    raise _UnfitError(
+        f"must be a name with {{endpoint}} or {{label}} in it, not {_shown(node)}",
+        "write '{endpoint}' for the address itself, or as in '{label}.mesh.example'",
+    )
+
+
+def _store_url(node: Scalar) -> str:
+    if isinstance(node.value, str):
+        if "@" in node.text:
+            # Not shown: what stands before it may be a password, and messages are logged.
+            raise _UnfitError(
+                "holds an @, as user and password would, and a secret must not stand in this file",
+                "let the store be read without one, for its keys are public; write an @ of the path as %40",
+            )
+        if re.fullmatch(values.STORE_URL, node.text) and _names_host(node.text):
+            return node.text
+    raise _UnfitError(
+        f"must be a URL with {{sha1}} in its path, not {_shown(node)}",
+        "write it as https://keys.example/{sha1}",
+    )
+
+
+def _names_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        # Looking at the port has it checked.
+        return bool(parts.hostname) and "{" not in parts.netloc and parts.port != 0
+    except ValueError:
+        return False
+
+
 def _as_mapping(node: Node, fields: dict[str, inspect.Field]) -> str:
     """Tell how to write a section that was given as one value: under the key that takes this value, if one does."""
     if isinstance(node, Scalar):
         for key, field in fields.items():
-            kind = field.type.type if isinstance(field.type, inspect.Metadata) else field.type
-            if isinstance(kind, inspect.EnumType) and node.value in {member.value for member in kind.cls}:
-                return f"write {{{key}: {node.text}}}"
+            for kind in _alternatives(field.type):
+                if isinstance(kind, inspect.EnumType) and node.value in {member.value for member in kind.cls}:
+                    return f"write {{{key}: {node.text}}}"
     return f"give it the keys {_any_of(fields)}"
+
+
+def _alternatives(kind: inspect.Type) -> tuple[inspect.Type, ...]:
+    """The types that a value may be of."""
+    if isinstance(kind, inspect.Metadata):
+        return _alternatives(kind.type)
+    return kind.types if isinstance(kind, inspect.UnionType) else (kind,)
 
 
 def _choice(node: Scalar, choices: dict[str, Any]) -> Any:

@@ -25,8 +25,11 @@ SECTIONS: tuple[type[values.Section], ...] = (
     values.Announce,
     values.AnnouncedTunnel,
     values.IdentityFiles,
+    values.OwnKey,
     values.Admission,
+    values.Dampening,
     values.PeerGroup,
+    values.TrustRules,
     values.Trust,
     values.KeySource,
     values.Protection,
@@ -39,6 +42,11 @@ SECTIONS: tuple[type[values.Section], ...] = (
     values.Log,
 )
 """Every mapping of the file, in the file's order."""
+
+_KEY_SOURCES = [
+    {"properties": {key: given}, "required": [key]}
+    for key, given in (("directory", {"type": "string"}), ("announced", {"const": True}), ("url", {"type": "string"}))
+]
 
 
 def stored_schema() -> str:
@@ -61,7 +69,7 @@ def schema() -> dict[str, Any]:
             # path).
             if not field.required:
                 properties[field.encode_name]["default"] = _plain(default_of(field))
-    generated["$defs"]["KeySource"] |= {"minProperties": 1, "maxProperties": 1}
+    generated["$defs"]["KeySource"]["oneOf"] = _KEY_SOURCES
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Softmesh configuration",
@@ -124,6 +132,20 @@ def _custom(kind: type) -> dict[str, Any]:
                 "title": "group name",
                 "pattern": f"^{values.GROUP_NAME}$",
                 "description": "The name of a peer group.",
+            }
+        case values.Form.IDENTITY_TEMPLATE:
+            return {
+                "type": "string",
+                "title": "name with {endpoint} or {label}",
+                "pattern": f"^{values.IDENTITY_TEMPLATE}$",
+                "description": "The name of a router, made of its endpoint.",
+            }
+        case values.Form.STORE_URL:
+            return {
+                "type": "string",
+                "title": "URL with {sha1}",
+                "pattern": f"^{values.STORE_URL}$",
+                "description": "The URL of the key of a hash.",
             }
 
 

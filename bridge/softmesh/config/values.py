@@ -17,6 +17,7 @@ from msgspec import Meta, Struct, field
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Family
 from softmesh.mesh.softwire import Level
+from softmesh.mesh.trust_policy import TrustMode
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     Authenticator: TypeAlias = bytes
     InterfaceName: TypeAlias = str
     GroupName: TypeAlias = str
+    IdentityTemplate: TypeAlias = str
+    StoreUrl: TypeAlias = str
 else:
     # msgspec takes no union of two custom types, so to it these are types of their own.
     class Address:
@@ -54,6 +57,12 @@ else:
 
     class GroupName:
         """The name of a peer group."""
+
+    class IdentityTemplate:
+        """What a router is called in its certificate, made of its endpoint."""
+
+    class StoreUrl:
+        """Where a key store has the key of a hash."""
 
 
 ACCEPTED_TUNNEL_TYPES = {
@@ -86,6 +95,8 @@ class Form(enum.Enum):
     AUTHENTICATOR = enum.auto()
     INTERFACE_NAME = enum.auto()
     GROUP_NAME = enum.auto()
+    IDENTITY_TEMPLATE = enum.auto()
+    STORE_URL = enum.auto()
 
 
 FORMS: dict[object, Form] = {
@@ -99,14 +110,19 @@ FORMS: dict[object, Form] = {
     Authenticator: Form.AUTHENTICATOR,
     InterfaceName: Form.INTERFACE_NAME,
     GroupName: Form.GROUP_NAME,
+    IdentityTemplate: Form.IDENTITY_TEMPLATE,
+    StoreUrl: Form.STORE_URL,
 }
 """By the type that msgspec sees."""
 
 
-class TrustMode(enum.StrEnum):
-    """How a peer's public key comes to be trusted."""
+class SessionProtection(enum.StrEnum):
+    """What keeps others from forging a BGP session (RFC 5619 §4.4.1)."""
 
-    PINNED = "pinned"
+    MD5 = "md5"
+    AO = "ao"
+    IPSEC = "ipsec"
+    NONE = "none"
 
 
 class DataPlaneMode(enum.StrEnum):
@@ -160,6 +176,14 @@ INTERFACE_NAME = "[!-.0-9;-~]{1,15}"
 
 GROUP_NAME = "[A-Za-z][A-Za-z0-9._-]{0,63}"
 
+IDENTITY_TEMPLATE = r"[!-)+-z|~]*(\{(endpoint|label)\}[!-)+-z|~]*)+"
+"""Printable ASCII without blanks, without ``*`` and without braces but those of what is filled in."""
+
+_URL_CHARACTER = r"[A-Za-z0-9._~:/?\[\]!$&'()*+,;=%-]"
+"""Those of RFC 3986 §2 but ``#``, for there are no fragments, and ``@``, which would set a user and password apart."""
+
+STORE_URL = rf"https?://{_URL_CHARACTER}+\{{sha1\}}{_URL_CHARACTER}*"
+
 IKE_PROPOSALS = ("aes256gcm16-prfsha384-x25519",)
 """What ``charon.ike_proposals: null`` stands for where charon has no ML-KEM."""
 
@@ -187,6 +211,36 @@ class Neighbor(Section, frozen=True, kw_only=True):
             description="File whose first line is the TCP-MD5 password (RFC 2385), at most 80 octets of "
             "printable "
             "ASCII; only its owner may be able to read it. null: no TCP-MD5."
+        ),
+    ] = None
+    protection: Annotated[
+        SessionProtection | None,
+        Meta(
+            description="What must protect the session before its routes count: `md5` (RFC 2385), looked up at "
+            "the socket itself, or `ipsec`; `ao` (RFC 5925) is refused as yet, for nobody tells which sockets have it. "
+            "null: `md5`. `none`: routes of an unprotected session count, and status shows it in red."
+        ),
+    ] = None
+    gtsm: Annotated[
+        bool,
+        Meta(
+            description="Whether only packets with TTL 255 are taken from it (GTSM, RFC 5082); the neighbour must be "
+            "on a network of ours and send with 255."
+        ),
+    ] = False
+    authenticators: Annotated[
+        tuple[Authenticator, ...],
+        Meta(
+            description="SHA-1 hashes of the keys it may authenticate with where IPsec protects the session (transport "
+            "mode, TCP port 179); the keys must be in a source of `trust.keys` other than announcements. Required with "
+            "`protection: ipsec`, and only there."
+        ),
+    ] = ()
+    tunnels: Annotated[
+        bool | None,
+        Meta(
+            description="Whether tunnels are accepted from it and announced to it. null: with iBGP, and not with eBGP "
+            "(RFC 9012 §11)."
         ),
     ] = None
 
@@ -279,6 +333,27 @@ class Announce(Section, frozen=True, kw_only=True):
             "no key directory. RSA keys are too long for it."
         ),
     ] = True
+    authenticator: Annotated[
+        bool | None,
+        Meta(
+            description="Whether announcements carry the hash of our key (RFC 5566 §4), which peers then hold us to. "
+            "null: unless `trust.mode` is `pki` or `group-psk`."
+        ),
+    ] = None
+    certificate: Annotated[
+        bool,
+        Meta(
+            description="Whether announcements carry our certificate too, where there is one (sub-TLV 254): peers of "
+            "mode `pinned+pki` then need no key directory."
+        ),
+    ] = True
+
+
+class OwnKey(Section, frozen=True, kw_only=True):
+    """A further key of ours."""
+
+    private_key: Annotated[Path, Meta(description="As `identity.private_key`.")]
+    certificate: Annotated[Path | None, Meta(description="As `identity.certificate`.")] = None
 
 
 class IdentityFiles(Section, frozen=True, kw_only=True):
@@ -291,6 +366,29 @@ class IdentityFiles(Section, frozen=True, kw_only=True):
             "`softmesh keygen` makes one."
         ),
     ]
+    certificate: Annotated[
+        Path | None,
+        Meta(
+            description="Our certificate, PEM or DER, for the trust modes `pki` and `pinned+pki`: of this key, and for "
+            "the name that `trust.identity` gives our endpoint."
+        ),
+    ] = None
+    also: Annotated[
+        tuple[OwnKey, ...],
+        Meta(
+            description="Further keys of ours, for a rollover: announced beside the first, and used towards peers that "
+            "do not accept the first yet. See keys.md."
+        ),
+    ] = ()
+
+
+class Dampening(Section, frozen=True, kw_only=True):
+    """How endpoints that come and go are left alone until they stay."""
+
+    flaps: Annotated[
+        int, Meta(ge=1, le=1000, description="Returns of an endpoint after which it gets no softwire for a while.")
+    ] = 6
+    half_life: Annotated[float, Meta(gt=0, le=86400, description="Seconds after which a return counts half.")] = 60.0
 
 
 class Admission(Section, frozen=True, kw_only=True):
@@ -318,6 +416,99 @@ class Admission(Section, frozen=True, kw_only=True):
     max_selectors: Annotated[
         int, Meta(ge=1, le=65536, description="Pairs of local and remote prefix a softwire may carry.")
     ] = 256
+    max_arrivals: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100000,
+            description="Endpoints that are new, of one announcing router, in a minute; further ones wait. Routers are "
+            "told apart by ORIGINATOR_ID, else by origin AS or neighbour.",
+        ),
+    ] = 30
+    dampening: Annotated[
+        Dampening | None,
+        Meta(description="Endpoints that come and go get no softwire until they stay (after RFC 2439). null: never."),
+    ] = field(default_factory=Dampening)
+
+
+class KeySource(Section, frozen=True, kw_only=True):
+    """A place where peers' public keys are looked for; exactly one of `directory`, `announced` and `url`."""
+
+    directory: Annotated[
+        Path | None,
+        Meta(description="A directory of public keys and certificates, PEM or DER; changes are noticed while running."),
+    ] = None
+    announced: Annotated[
+        bool, Meta(description="true: the key that came in the announcement itself (sub-TLVs 126 and 254).")
+    ] = False
+    url: Annotated[
+        StoreUrl | None,
+        Meta(
+            description="A store of keys and certificates over HTTP or HTTPS; `{sha1}` in it stands for the "
+            "authenticator, 40 hex digits. What it gives is held against the hash, so it need not be trusted."
+        ),
+    ] = None
+    ca_file: Annotated[
+        Path | None,
+        Meta(description="CA certificates for an HTTPS `url`, PEM; null: the system's."),
+    ] = None
+    timeout: Annotated[float, Meta(gt=0, le=60, description="Seconds that a `url` has for a whole answer.")] = 5.0
+
+
+class TrustRules(Section, frozen=True, kw_only=True):
+    """How a peer comes to be trusted."""
+
+    mode: Annotated[
+        TrustMode | None,
+        Meta(
+            description="`pinned`: a key is used only if its SHA-1 hash is the authenticator that the peer announced "
+            "(RFC 5566 §4). `pki`: a certificate of one of `authorities` for the peer's `identity`; a peer that "
+            "announces authenticators is held to them as well. `pinned+pki`: both, always. `group-psk`: one key for "
+            "all, which does not prove who it is; the mesh only. null: `pki` where there are `authorities`, else "
+            "`pinned`."
+        ),
+    ] = None
+    authorities: Annotated[
+        tuple[Path, ...],
+        Meta(description="CA certificates, PEM or DER, root or intermediate, for `pki` and `pinned+pki`."),
+    ] = ()
+    identity: Annotated[
+        IdentityTemplate,
+        Meta(
+            description="What a router is called in its certificate (subjectAltName): `{endpoint}` stands for its "
+            "endpoint's address, `{label}` for the same as a DNS label (`192-0-2-1`, `2001-db8-0-0-0-0-0-1`)."
+        ),
+    ] = "{endpoint}"
+    revocation_lists: Annotated[
+        tuple[Path, ...],
+        Meta(
+            description="CRLs of the authorities, PEM or DER, read again when they change. With any, certificates "
+            "without a valid CRL are refused."
+        ),
+    ] = ()
+    secret_file: Annotated[
+        Path | None,
+        Meta(
+            description="File with the key of `group-psk` on its first line, 20 to 256 printable ASCII characters; "
+            "only its owner may be able to read it. `softmesh keygen --group-key` makes one."
+        ),
+    ] = None
+
+
+def trust_mode_of(rules: TrustRules) -> TrustMode:
+    """The trust mode, also where ``mode`` is null."""
+    if rules.mode is not None:
+        return rules.mode
+    return TrustMode.PKI if rules.authorities else TrustMode.PINNED
+
+
+class Trust(TrustRules, frozen=True, kw_only=True):
+    """How a peer comes to be trusted, and where keys are looked for."""
+
+    keys: Annotated[
+        tuple[KeySource, ...],
+        Meta(description="Where keys come from, tried in this order. The default is `announced: true` alone."),
+    ] = (KeySource(announced=True),)
 
 
 class PeerGroup(Section, frozen=True, kw_only=True):
@@ -334,35 +525,14 @@ class PeerGroup(Section, frozen=True, kw_only=True):
             description="Networks that the endpoints of its peers lie in, within `admission.endpoints`.",
         ),
     ]
-
-
-class KeySource(Section, frozen=True, kw_only=True):
-    """A place where peers' public keys are looked for; exactly one key of the two."""
-
-    directory: Annotated[
-        Path | None,
-        Meta(description="A directory of public keys and certificates, PEM or DER; changes are noticed while running."),
-    ] = None
-    announced: Annotated[
-        bool, Meta(description="true: the key that came in the announcement itself (sub-TLV 126).")
-    ] = False
-
-
-class Trust(Section, frozen=True, kw_only=True):
-    """How a peer's key comes to be trusted."""
-
-    mode: Annotated[
-        TrustMode,
+    trust: Annotated[
+        TrustRules | None,
         Meta(
-            description="`pinned`: a key is used only if its SHA-1 hash is the authenticator that the "
-            "peer announced "
-            "(RFC 5566 §4). The only mode as yet."
+            description="How routers of this group come to trust each other; nothing is taken over from `trust`. "
+            "Between a router of it and one outside, `trust` decides, as it does with null. The first group counts "
+            "that both are in and that has this."
         ),
-    ] = TrustMode.PINNED
-    keys: Annotated[
-        tuple[KeySource, ...],
-        Meta(description="Where keys come from, tried in this order. The default is `announced: true` alone."),
-    ] = (KeySource(announced=True),)
+    ] = None
 
 
 class ProtectionRule(Section, frozen=True, kw_only=True):
@@ -406,7 +576,8 @@ class SoftwireEntry(Section, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             description="SHA-1 hashes of the keys the peer may authenticate with, 40 hex digits each, with or without "
-            "colons; `softmesh check` prints each router's own. The keys must be in a directory of `trust.keys`.",
+            "colons; `softmesh check` prints each router's own. The keys must be in a directory or "
+            "store of `trust.keys`.",
         ),
     ]
     prefixes: Annotated[
@@ -621,6 +792,34 @@ class Config(Section, frozen=True, kw_only=True):
         if self.admission.neighbors is not None:
             return self.admission.neighbors
         return tuple(neighbor.address for neighbor in self.bgp.neighbors)
+
+    @property
+    def announces_authenticator(self) -> bool:
+        """Whether announcements carry the hashes of our keys, and what goes with them."""
+        if self.announce.authenticator is not None:
+            return self.announce.authenticator
+        return trust_mode_of(self.trust) not in {TrustMode.PKI, TrustMode.GROUP_PSK}
+
+    @property
+    def trust_groups(self) -> tuple[PeerGroup, ...]:
+        """The groups with a trust of their own that we are in; of other groups neither files nor secrets are needed."""
+        return tuple(
+            group
+            for group in self.groups
+            if group.trust is not None and any(self.endpoint in network for network in group.endpoints)
+        )
+
+    def is_external(self, neighbor: Neighbor) -> bool:
+        """Whether no tunnels are exchanged with a neighbour (RFC 9012 §11)."""
+        if neighbor.tunnels is not None:
+            return not neighbor.tunnels
+        return self.asn_of(neighbor) != self.bgp.asn
+
+    @property
+    def own_keys(self) -> tuple[tuple[Path, Path | None], ...]:
+        """The files of our keys and their certificates, that of the key we prefer first."""
+        first = (self.identity.private_key, self.identity.certificate)
+        return (first, *((key.private_key, key.certificate) for key in self.identity.also))
 
     def asn_of(self, neighbor: Neighbor) -> int:
         """Give the AS number of a neighbour."""

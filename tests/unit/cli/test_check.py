@@ -7,6 +7,7 @@ import json
 import pytest
 
 from softmesh.cli import main
+from softmesh.mesh.identity import load_identity
 from tests.unit.config.conftest import site
 from tests.unit.config.site import GOOD, K1_AUTHENTICATOR, Site, changed
 
@@ -28,6 +29,38 @@ def test_fine(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
         "2001:db8:f::1 in AS 65000 announces 1 prefix with ipsec-tunnel-mode to 1 BGP neighbour\n"
         f"our authenticator is {K1_AUTHENTICATOR} (Ed25519)\n",
     )
+
+
+def test_modes_of_trust_and_two_keys(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    text = GOOD.replace(
+        "identity.key\n",
+        "identity.key\n  certificate: identity.crt\n  also: [{private_key: next.key, certificate: next.crt}]\n",
+    )
+    hubs = "groups: [{name: hubs, endpoints: ['2001:db8:f::/80'], trust: {mode: pki, authorities: [ca.pem]}}]\n"
+    site.file.write_text(f"{text}trust: {{authorities: [ca.pem]}}\n{hubs}")
+    following = load_identity(site.directory / "next.key").authenticator.hex()
+    code, output = check(capsys, str(site.file))
+    assert (code, output.splitlines()[2:]) == (
+        0,
+        [
+            "peers are trusted by mode pki, pki in group hubs",
+            f"our authenticator is {K1_AUTHENTICATOR} (Ed25519, not announced)",
+            f"and {following} (Ed25519, not announced), for a change of keys",
+        ],
+    )
+    answer = json.loads(check(capsys, "--json", str(site.file))[1])
+    assert answer["authenticators"] == [K1_AUTHENTICATOR, following]
+    assert answer["trust"] == {"trust": "pki", "group hubs": "pki"}
+
+
+def test_no_secret_is_printed(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.file.write_text(f"{GOOD}trust: {{mode: group-psk, secret_file: group.key}}\n")
+    for arguments in ([], ["--json"]):
+        code, output = check(capsys, str(site.file), *arguments)
+        assert code == 0
+        assert "group-psk" in output
+        assert "horse" not in output
+        assert "opensesame" not in output
 
 
 def test_warnings_are_printed_and_allowed(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +99,14 @@ def test_json(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     code, output = check(capsys, "--json", str(site.file))
     assert (code, json.loads(output)) == (
         0,
-        {"file": str(site.file), "usable": True, "authenticator": K1_AUTHENTICATOR, "problems": []},
+        {
+            "file": str(site.file),
+            "usable": True,
+            "authenticator": K1_AUTHENTICATOR,
+            "authenticators": [K1_AUTHENTICATOR],
+            "trust": {"trust": "pinned"},
+            "problems": [],
+        },
     )
     site.file.write_text(changed("asn: 65000", "asn: many"))
     code, output = check(capsys, "--json", str(site.file))
@@ -76,6 +116,8 @@ def test_json(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
             "file": str(site.file),
             "usable": False,
             "authenticator": None,
+            "authenticators": [],
+            "trust": None,
             "problems": [
                 {
                     "severity": "error",

@@ -13,6 +13,7 @@ from cryptography import x509
 
 from softmesh.cli import main
 from softmesh.cli.keygen import NO_EXPIRY
+from softmesh.config import read_group_key
 from softmesh.mesh.identity import load_identity
 from softmesh.mesh.public_key import public_keys
 from tests.unit.config.site import K1_AUTHENTICATOR, k1_pem, write
@@ -85,7 +86,7 @@ def test_nothing_is_overwritten_or_written_beside_what_exists(
     existing = write(tmp_path / f"r1.{suffix}", b"precious")
     code, output, errors = keygen(capsys, "--out", f"{tmp_path}/r1")
     assert (code, output) == (1, "")
-    assert errors == f"softmesh: {existing}: exists already; use --force to replace it, or another --out\n"
+    assert errors == f"softmesh: {existing}: exists already; use --force to replace it, or another path\n"
     assert existing.read_bytes() == b"precious"
     assert names(tmp_path) == [existing.name]
 
@@ -147,3 +148,33 @@ def test_show_what_is_no_key(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         "",
         f"softmesh: {tmp_path}/none: cannot be read (No such file or directory); correct the path, owner or mode\n",
     )
+
+
+@pytest.mark.usefixtures("mask")
+def test_group_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "group.key"
+    assert keygen(capsys, "--group-key", str(path)) == (0, f"group key      {path}\n", "")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    key = read_group_key(path)
+    assert len(key) >= 43
+    assert keygen(capsys, "--group-key", str(path)) == (
+        1,
+        "",
+        f"softmesh: {path}: exists already; use --force to replace it, or another path\n",
+    )
+    assert read_group_key(path) == key
+    code, output, errors = keygen(capsys, "--group-key", str(path), "--force")
+    assert (code, errors) == (0, "")
+    assert read_group_key(path) != key
+    assert read_group_key(path).decode() not in output
+    assert names(tmp_path) == ["group.key"]
+
+
+def test_group_key_where_none_can_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert keygen(capsys, "--group-key", f"{tmp_path}/none/group.key") == (
+        1,
+        "",
+        f"softmesh: {tmp_path}/none/group.key: cannot be written (No such file or directory); correct its directory's"
+        " owner or mode\n",
+    )
+    assert "is a directory" in keygen(capsys, "--group-key", str(tmp_path), "--force")[2]

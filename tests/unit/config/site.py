@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from softmesh.config import Examination, Severity, examine
+from tests.unit.config.authority import Authority, private_pem
 
 EXAMPLES = Path(__file__).parents[3] / "docs" / "examples"
 
@@ -63,6 +64,18 @@ def write(path: Path, content: bytes, mode: int = 0o600) -> Path:
     return path
 
 
+@functools.cache
+def certified() -> dict[str, bytes]:
+    """What a CA has to do with: its certificate and CRL, and ours for K1 and for the next key, serials 7 and 8."""
+    authority, following = Authority(), private_pem(2)
+    return {
+        "ca.pem": authority.pem,
+        "ca.crl": authority.crl(99),
+        "identity.crt": authority.certificate(k1_pem(), serial=7),
+        "next.crt": authority.certificate(following, serial=8),
+    }
+
+
 class Site:
     """A router's /etc/softmesh in a temporary directory."""
 
@@ -71,6 +84,10 @@ class Site:
         self.file = directory / "mesh.yaml"
         self.key = write(directory / "identity.key", k1_pem())
         self.password = write(directory / "bgp.password", b"opensesame\n")
+        write(directory / "next.key", private_pem(2))
+        self.group_key = write(directory / "group.key", b"correct-horse-battery-staple\n")
+        for name, content in certified().items():
+            write(directory / name, content, 0o644)
         self.keys = directory / "keys"
         self.keys.mkdir(mode=0o755)
         for name, key in PEERS.items():

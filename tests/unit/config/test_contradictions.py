@@ -112,12 +112,14 @@ ERRORS = [
     (
         "admission:",
         "trust: {keys: [{directory: keys, announced: true}]}\nadmission:",
-        "13:16: trust.keys[0]: must name exactly one source of keys; write either directory: PATH or announced: true",
+        "13:16: trust.keys[0]: must name exactly one source of keys; write one of directory: PATH, announced: true and"
+        " url: URL",
     ),
     (
         "admission:",
         "trust: {keys: [{announced: false}]}\nadmission:",
-        "13:16: trust.keys[0]: must name exactly one source of keys; write either directory: PATH or announced: true",
+        "13:16: trust.keys[0]: must name exactly one source of keys; write one of directory: PATH, announced: true and"
+        " url: URL",
     ),
     (
         "admission:",
@@ -155,13 +157,15 @@ WARNINGS = [
     (
         "      password_file: bgp.password\n",
         "",
-        "7:7: warning: bgp.neighbors[0]: the session has no password: whoever",
+        "7:7: warning: bgp.neighbors[0]: the session has no password, so its routes will not count: whoever"
+        " forges BGP directs our softwires (RFC 5566 §4); set password_file here and the same password there, or"
+        " protection: none to have it so",
     ),
     (
         "      password_file",
         "      asn: 65001\n      password_file",
-        "8:7: warning: bgp.neighbors[0].asn: AS 65001 is not ours (65000): eBGP filters tunnels (RFC"
-        " 9012 §11); let them",
+        "8:7: warning: bgp.neighbors[0].asn: AS 65001 is not ours (65000): no tunnels are exchanged with it (RFC"
+        " 9012 §11); set tunnels: true if it is of the same administration, else tunnels: false",
     ),
     (
         "[10.1.0.0/24]",

@@ -12,9 +12,10 @@ from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Family
 from softmesh.config import ConfigurationError, examine, load
 from softmesh.config.problems import clip
-from softmesh.config.values import DataPlaneMode, Guards, Selectors
+from softmesh.config.values import DataPlaneMode, Guards, Selectors, SessionProtection, trust_mode_of
 from softmesh.errors import OperatorError
 from softmesh.mesh.softwire import Level
+from softmesh.mesh.trust_policy import TrustMode
 from tests.unit.config.site import GOOD, Site, changed
 
 
@@ -49,6 +50,11 @@ def test_defaults(site: Site) -> None:
     assert config.dataplane.admitted_only is False
     assert (config.protection.default, config.protection.rules) == (Level.ENCRYPT, ())
     assert (config.groups, config.softwires) == ((), ())
+    assert (trust_mode_of(config.trust), config.announces_authenticator) == (TrustMode.PINNED, True)
+    assert config.own_keys == ((site.key, None),)
+    assert config.bgp.neighbors[0].protection is None
+    assert config.admission.max_arrivals == 30
+    assert config.admission.dampening is not None
 
 
 def test_values_given(site: Site) -> None:
@@ -122,7 +128,7 @@ CASES = [
         "  private_key: identity.key",
         "  xyzzy: identity.key",
         [
-            "12:3: identity.xyzzy: unknown key 'xyzzy'; the keys here are private_key",
+            "12:3: identity.xyzzy: unknown key 'xyzzy'; the keys here are private_key, certificate, also",
             "12:3: identity.private_key: required, but missing; add the key private_key",
         ],
     ),
@@ -131,12 +137,15 @@ CASES = [
     (
         "announce:\n  prefixes: [10.1.0.0/24]",
         "announce:",
-        ["9:10: announce: nothing below this key; remove the key, or give it prefixes, tunnels or public_key"],
+        [
+            "9:10: announce: nothing below this key; remove the key, or give it prefixes, tunnels, public_key,"
+            " authenticator or certificate"
+        ],
     ),
     (
         "identity:\n  private_key: identity.key",
         "identity: identity.key",
-        ["11:11: identity: must be a mapping, not 'identity.key'; give it the keys private_key"],
+        ["11:11: identity: must be a mapping, not 'identity.key'; give it the keys private_key, certificate or also"],
     ),
     # lists
     (
@@ -388,7 +397,56 @@ MORE = [
         )
         for text in ["ab" * 19, "ab" * 21, "xy" * 20, ":".join(["abcd"] * 10), "ab" * 19 + ":ab"]
     ),
-    ("trust: {mode: pki}", "16:15: trust.mode: must be pinned, not 'pki'; use pinned"),
+    (
+        "trust: {mode: pinned-pki}",
+        "16:15: trust.mode: must be pinned, pki, pinned+pki or group-psk, not 'pinned-pki'; did you mean 'pinned+pki'?",
+    ),
+    (
+        "groups: [{name: hubs, endpoints: [2001:db8:f::/64], trust: group-psk}]",
+        "16:60: groups[0].trust: must be a mapping, not 'group-psk'; write {mode: group-psk}",
+    ),
+    *(
+        (
+            f"trust: {{identity: {text}}}",
+            f"16:19: trust.identity: must be a name with {{endpoint}} or {{label}} in it, not {shown}; write"
+            " '{endpoint}' for the address itself, or as in '{label}.mesh.example'",
+        )
+        for text, shown in [
+            ("router.example", "'router.example'"),
+            ("'%any'", "'%any'"),
+            ("'*.{label}.example'", "'*.{label}.example'"),
+            ("'{label} example'", "'{label} example'"),
+            ("'{label}.{site}'", "'{label}.{site}'"),
+            ("'{label'", "'{label'"),
+            ("'{label}}'", "'{label}}'"),
+            ("'{label}.\u00e9x'", "'{label}.\u00e9x'"),
+            ("~", "empty"),
+        ]
+    ),
+    (
+        "trust: {identity: {label}}",
+        "16:19: trust.identity: must be a single value, not a mapping; write one value here",
+    ),
+    *(
+        (
+            f"trust: {{keys: [{{url: {text}}}]}}",
+            f"16:22: trust.keys[0].url: must be a URL with {{sha1}} in its path, not {shown}; write it as"
+            " https://keys.example/{sha1}",
+        )
+        for text, shown in [
+            ("https://keys.example/", "'https://keys.example/'"),
+            ("'https://keys.example/{sha1}/{sha1}'", "'https://keys.example/{sha1}/{sha1}'"),
+            ("'https://keys.example/{sha1}#key'", "'https://keys.example/{sha1}#key'"),
+            ("'https://keys.example/{sha256}'", "'https://keys.example/{sha256}'"),
+            ("'https://{sha1}.keys.example/'", "'https://{sha1}.keys.example/'"),
+            ("'https:///{sha1}'", "'https:///{sha1}'"),
+            ("'https://[::1/{sha1}'", "'https://[::1/{sha1}'"),
+            ("'https://keys.example:65536/{sha1}'", "'https://keys.example:65536/{sha1}'"),
+            ("'ftp://keys.example/{sha1}'", "'ftp://keys.example/{sha1}'"),
+            ("'/srv/keys/{sha1}'", "'/srv/keys/{sha1}'"),
+            ("'https://keys.example/a b/{sha1}'", "'https://keys.example/a b/{sha1}'"),
+        ]
+    ),
     (
         "log: {level: warn}",
         "16:14: log.level: must be debug, info, warning or error, not 'warn'; did you mean 'warning'?",
@@ -399,6 +457,70 @@ MORE = [
 @pytest.mark.parametrize(("line", "problem"), MORE)
 def test_wrong_in_optional_sections(site: Site, line: str, problem: str) -> None:
     assert site.errors(f"{GOOD}{line}\n") == [problem]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://operator:opensesame@keys.example/{sha1}",
+        "https://opensesame@keys.example/{sha1}",
+        "operator:opensesame@keys.example/{sha1}",
+        "ftp://operator:opensesame@keys.example/",
+        "https://keys.example/{sha1}?token=@opensesame",
+    ],
+)
+def test_a_password_in_a_url_is_refused_and_not_shown(site: Site, url: str) -> None:
+    assert site.errors(f"{GOOD}trust: {{keys: [{{url: '{url}'}}]}}\n") == [
+        "16:22: trust.keys[0].url: holds an @, as user and password would, and a secret must not stand in this file;"
+        " let the store be read without one, for its keys are public; write an @ of the path as %40"
+    ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://192.0.2.1/{sha1}", "https://[2001:db8::1]:8443/k/{sha1}.pem", "https://keys.example/find?hash={sha1}&x=1"],
+)
+def test_a_store(site: Site, url: str) -> None:
+    config = site.examine(f"{GOOD}trust: {{keys: [{{url: '{url}', timeout: 2}}, {{announced: true}}]}}\n").config
+    assert config is not None
+    assert [(source.url, source.timeout) for source in config.trust.keys] == [(url, 2.0), (None, 5.0)]
+
+
+@pytest.mark.parametrize("template", ["{endpoint}", "{label}", "r-{label}.Mesh.example", "{label}.{label}"])
+def test_an_identity(site: Site, template: str) -> None:
+    text = f"{GOOD}groups: [{{name: a, endpoints: ['2001:db8:f:1::/64'], trust: {{identity: '{template}'}}}}]\n"
+    config = site.examine(text).config
+    assert config is not None
+    assert config.groups[0].trust is not None
+    assert config.groups[0].trust.identity == template
+
+
+def test_trust_given(site: Site) -> None:
+    text = GOOD.replace("password_file: bgp.password", "protection: ipsec\n      authenticators: [" + "ab" * 20 + "]")
+    text = text.replace("8]\n", "8]\n  max_arrivals: 9\n  dampening: {flaps: 2, half_life: 0.5}\n") + (
+        "trust: {mode: null, authorities: [ca.pem, /ca2.pem], revocation_lists: [ca.crl], keys: [{directory: keys}]}\n"
+        "groups: [{name: a, endpoints: ['2001:db8:f::/64'], trust: {mode: group-psk, secret_file: group.key}}]\n"
+    )
+    site.file.write_text(text.replace("identity.key", "identity.key\n  certificate: identity.crt"))
+    config = load(site.file, files=False)
+    assert trust_mode_of(config.trust) is TrustMode.PKI
+    assert config.trust.authorities == (site.directory / "ca.pem", Path("/ca2.pem"))
+    assert config.trust.revocation_lists == (site.directory / "ca.crl",)
+    (group,) = config.trust_groups
+    assert group.trust is not None
+    assert (trust_mode_of(group.trust), group.trust.secret_file) == (TrustMode.GROUP_PSK, site.group_key)
+    (neighbor,) = config.bgp.neighbors
+    assert (neighbor.protection, neighbor.authenticators) == (SessionProtection.IPSEC, (b"\xab" * 20,))
+    assert config.admission.max_arrivals == 9
+    assert config.admission.dampening is not None
+    assert (config.admission.dampening.flaps, config.admission.dampening.half_life) == (2, 0.5)
+    assert config.own_keys == ((site.key, site.directory / "identity.crt"),)
+
+
+def test_no_dampening(site: Site) -> None:
+    config = site.examine(changed("[10.0.0.0/8]", "[10.0.0.0/8]\n  dampening: null")).config
+    assert config is not None
+    assert config.admission.dampening is None
 
 
 def test_long_and_unprintable_text_is_cut_to_one_line(site: Site) -> None:
@@ -470,3 +592,15 @@ def test_relative_paths_start_from_the_file(site: Site, monkeypatch: pytest.Monk
     monkeypatch.chdir(site.directory.parent)
     config = load(Path(site.directory.name) / "mesh.yaml")
     assert config.identity.private_key == site.key
+
+
+def test_a_private_key_in_place_of_a_path_is_not_repeated(site: Site) -> None:
+    key = "-----BEGIN PRIVATE KEY----- MC4CAQAwBQYDK2VwBCIEIopensesame -----END PRIVATE KEY-----"
+    told = " ".join(map(str, site.examine(GOOD.replace("private_key: identity.key", f"private_key: [{key}]")).problems))
+    assert "must be" in told
+    assert "opensesame" not in told
+    told = " ".join(
+        map(str, site.examine(GOOD.replace("\nidentity:\n  private_key: identity.key", f"\nidentity: {key}")).problems)
+    )
+    assert "must be a mapping" in told
+    assert "opensesame" not in told

@@ -23,7 +23,14 @@ NAMES = sorted(path.name for path in EXAMPLES.glob("*.yaml"))
 
 
 def test_there_are_examples() -> None:
-    assert NAMES == ["four-over-six.yaml", "full.yaml", "minimal.yaml", "protect.yaml", "six-over-four.yaml"]
+    assert NAMES == [
+        "four-over-six.yaml",
+        "full.yaml",
+        "minimal.yaml",
+        "pki.yaml",
+        "protect.yaml",
+        "six-over-four.yaml",
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -60,7 +67,12 @@ def test_full_example_shows_every_key() -> None:
         keys(kind, full[name])
     keys(values.Neighbor, full["bgp"]["neighbors"][0])
     keys(values.AnnouncedTunnel, full["announce"]["tunnels"][0])
+    keys(values.OwnKey, full["identity"]["also"][0])
+    keys(values.Dampening, full["admission"]["dampening"])
     keys(values.PeerGroup, full["groups"][0])
+    keys(values.TrustRules, full["groups"][0]["trust"])
+    shown = {key for source in full["trust"]["keys"] for key in source}
+    assert shown == {field.encode_name for field in msgspec.structs.fields(values.KeySource)}
     keys(values.ProtectionRule, full["protection"]["rules"][0])
     keys(values.SoftwireEntry, full["softwires"][0])
 
@@ -118,6 +130,7 @@ def test_schema_knows_every_section_and_key() -> None:
         "LogFormat",
         "LogLevel",
         "Selectors",
+        "SessionProtection",
         "TrustMode",
     }
 
@@ -139,6 +152,16 @@ def test_schema_knows_every_section_and_key() -> None:
         {"charon": {"ike_proposals": []}},
         {"announce": {"prefixes": ["10.0.0.0"]}},
         {"trust": {"keys": [{"directory": "keys", "announced": True}]}},
+        {"trust": {"keys": [{"announced": False}]}},
+        {"trust": {"keys": [{"url": None}]}},
+        {"trust": {"keys": [{"url": "https://keys.example/"}]}},
+        {"trust": {"keys": [{"url": "ftp://keys.example/{sha1}"}]}},
+        {"trust": {"keys": [{"url": "https://a:b@keys.example/{sha1}"}]}},
+        {"trust": {"identity": "router.example"}},
+        {"trust": {"identity": "*.{label}"}},
+        {"trust": {"mode": "psk"}},
+        {"groups": [{"name": "hubs", "endpoints": ["2001:db8:f::/64"], "trust": {"keys": []}}]},
+        {"bgp": {"asn": 1, "neighbors": [{"address": "::1", "protection": "tls"}]}},
         {"select": {"tunnels": [4]}},
         {"charon": {"max_half_open": 0}},
         {"endpoint": "router1.example"},

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.config.site import GOOD, K1_AUTHENTICATOR, PEER_AUTHENTICATOR, Site, changed
 
 KEYS = "trust: {keys: [{directory: keys}]}\n"
+HUBS_AND_FAR = [("hubs", "2001:db8:f::/120"), ("far", "2001:db8:f:1::/64")]
 OUTSIDE = "which must stay reachable outside every softwire; list more specific networks without it"
 
 
@@ -122,10 +123,12 @@ def test_keys_are_in_a_directory(site: Site) -> None:
     for keys in ("", "trust: {keys: [{announced: true}]}\n"):
         line = 16 + bool(keys)
         assert site.errors(softwires(entry()).replace(KEYS, keys)) == [
-            f"{line}:1: softwires: their keys come from a directory only, and trust.keys has none; add a directory to"
-            " trust.keys and put the peers' public keys into it"
+            f"{line}:1: softwires: their keys come from a directory or store only, and trust.keys has neither; add a"
+            " directory to trust.keys and put the peers' public keys into it"
         ]
     assert site.warnings(softwires(entry()).replace("[{dir", "[{announced: true}, {dir")) == []
+    store = "trust: {keys: [{url: 'https://keys.example/{sha1}'}]}\n"
+    assert site.warnings(softwires(entry()).replace(KEYS, store)) == []
 
 
 def test_key_that_is_not_there_yet(site: Site) -> None:
@@ -134,6 +137,29 @@ def test_key_that_is_not_there_yet(site: Site) -> None:
         "18:44: warning: softwires[0].authenticators: no key of 2001:db8:f::2 in the directories of trust.keys: the"
         " softwire waits for it; put the peer's public key there"
     ]
+
+
+def test_key_that_a_store_may_have(site: Site) -> None:
+    (site.keys / "afbr2.pem").unlink()
+    store = "trust: {keys: [{directory: keys}, {url: 'https://keys.example/{sha1}'}]}\n"
+    assert site.warnings(softwires(entry()).replace(KEYS, store)) == []
+
+
+def test_no_group_key_outside_the_mesh(site: Site) -> None:
+    whole = KEYS.replace("{keys", "{mode: group-psk, secret_file: group.key, keys")
+    assert site.errors(softwires(entry()).replace(KEYS, whole)) == [
+        "18:5: softwires[0]: would use the group key of trust, which is for the mesh alone (RFC 5619 §3.5.2); set"
+        " another mode there, or remove the softwire"
+    ]
+    group = "{name: NAME, endpoints: ['NET'], trust: {mode: group-psk, secret_file: group.key}}"
+    hubs, far = (group.replace("NAME", name).replace("NET", net) for name, net in HUBS_AND_FAR)
+    assert site.errors(f"{softwires(entry())}groups: [{far}, {hubs}]\n") == [
+        "18:5: softwires[0]: would use the group key of groups[1].trust, which is for the mesh alone (RFC 5619 §3.5.2);"
+        " set another mode there, or remove the softwire"
+    ]
+    assert site.errors(f"{softwires(entry('2001:db8:f:1::2'))}groups: [{far}, {hubs}]\n") == []
+    first = hubs.replace("hubs", "first").replace("mode: group-psk, secret_file: group.key", "mode: pinned")
+    assert site.errors(f"{softwires(entry())}groups: [{first}, {hubs}]\n") == []
 
 
 def test_one_of_several_keys_is_enough(site: Site) -> None:
