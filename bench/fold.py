@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from softmesh.bgp.route import Route, RouteKey
+from softmesh.mesh.arrivals import Arrivals
 from softmesh.mesh.desired import Desired, Memory, fold
 from softmesh.mesh.trust import AnnouncedKeys
 from tests.unit.mesh.routes import attribute, policy, route
@@ -37,14 +38,14 @@ def _row(size: int) -> str:
     routes = _routes(size)
     ours = policy()
     sources = [AnnouncedKeys()]
-    memory = Memory()
-    first, desired = _timed(lambda: fold(routes.values(), ours, sources, memory))
+    memory, arrivals = Memory(), Arrivals(0.0)
+    first, desired = _timed(lambda: fold(routes.values(), ours, sources, memory, arrivals, time.monotonic()))
     key = next(iter(routes))
 
     def changed(remembered: Memory | None) -> Callable[[], Desired]:
         def run() -> Desired:
             routes[key] = replace(routes[key], received_at=time.monotonic())
-            return fold(routes.values(), ours, sources, remembered)
+            return fold(routes.values(), ours, sources, remembered, arrivals, time.monotonic())
 
         return run
 
@@ -57,7 +58,12 @@ def _row(size: int) -> str:
 def _routes(size: int) -> dict[RouteKey, Route]:
     attributes = [attribute(endpoint=f"2001:db8:f::{peer + 16:x}", key=f"peer{peer}") for peer in range(PEERS)]
     routes = [
-        route(f"10.{2 + (n >> 16)}.{n >> 8 & 255}.{n & 255}/32", attributes[n % PEERS], received_at=float(n))
+        route(
+            f"10.{2 + (n >> 16)}.{n >> 8 & 255}.{n & 255}/32",
+            attributes[n % PEERS],
+            received_at=float(n),
+            originator_id=f"10.255.{n % PEERS >> 8}.{n % PEERS & 255}",
+        )
         for n in range(size)
     ]
     return {entry.key: entry for entry in routes}

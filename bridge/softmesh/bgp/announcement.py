@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,8 @@ class Announcement:
     """Each as its 64-bit value."""
     communities: tuple[int, ...] = ()
     """Standard communities (RFC 1997), each as its 32-bit value."""
+    neighbors: frozenset[str] | None = None
+    """Addresses of the BGP neighbours it is for; None: all that ExaBGP has, nobody where empty."""
 
 
 def checked(announcement: Announcement) -> Announcement:
@@ -36,19 +38,18 @@ def checked(announcement: Announcement) -> Announcement:
         raise ValueError("an extended community is a number of 64 bits")
     if any(not 0 <= value < 1 << 32 for value in announcement.communities):
         raise ValueError("a community is a number of 32 bits")
-    return Announcement(
-        str(prefix),
-        announcement.next_hop,
-        announcement.tunnel_encapsulation,
-        announcement.extended_communities,
-        announcement.communities,
-    )
+    neighbors = announcement.neighbors
+    if neighbors is not None:
+        if any("%" in neighbor for neighbor in neighbors):
+            raise ValueError("a neighbour has no zone")
+        neighbors = frozenset(str(ipaddress.ip_address(neighbor)) for neighbor in neighbors)
+    return replace(announcement, prefix=str(prefix), neighbors=neighbors)
 
 
 def announce_command(announcement: Announcement) -> str:
     """Return ExaBGP's API command, without newline. Raises ValueError as ``checked`` does."""
     announcement = checked(announcement)
-    words = [f"announce route {_route(announcement)}"]
+    words = [f"{_selected(announcement)}announce route {_route(announcement)}"]
     if announcement.tunnel_encapsulation is not None:
         words.append(f"attribute [ 0x17 0xc0 0x{announcement.tunnel_encapsulation.hex()} ]")
     if announcement.extended_communities:
@@ -62,7 +63,18 @@ def announce_command(announcement: Announcement) -> str:
 
 def withdraw_command(announcement: Announcement) -> str:
     """Return the API command that withdraws the prefix. Raises ValueError as ``checked`` does."""
-    return f"withdraw route {_route(checked(announcement))}"
+    announcement = checked(announcement)
+    return f"{_selected(announcement)}withdraw route {_route(announcement)}"
+
+
+def _selected(announcement: Announcement) -> str:
+    """ExaBGP's selection of neighbours, to go before a command. Raises ValueError where there is none to select."""
+    if announcement.neighbors is None:
+        return ""
+    if not announcement.neighbors:
+        raise ValueError("an announcement to nobody is no command")
+    # The comma is a word of its own: "A," would be taken for a name that no neighbour has.
+    return " , ".join(f"neighbor {neighbor}" for neighbor in sorted(announcement.neighbors)) + " "
 
 
 def _route(announcement: Announcement) -> str:

@@ -8,8 +8,8 @@ unanswered: ExaBGP blocks for good once a pipe full of answers is unread.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 
 from softmesh.bgp.announcement import Announcement, announce_command, checked, withdraw_command
 
@@ -35,6 +35,9 @@ class _Given:
     alone: bool
     prefix: str | None = None
     announcement: Announcement | None = None
+    """What ExaBGP has of the prefix after it."""
+    recalls: bool = False
+    """Whether it takes an announcement back from some neighbours only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,8 @@ class ExaBgpCommands:
     """The announcements ExaBGP was told, those it should have, and the commands between the two.
 
     ``before`` is what an earlier hook may have announced: it is withdrawn unless it is wanted, and wanted
-    announcements are always given once, since ExaBGP itself may be new.
+    announcements are always given once, since ExaBGP itself may be new. An announcement that is wanted for fewer
+    neighbours than have it is withdrawn from the others, and only from them.
     """
 
     def __init__(self, before: Iterable[Announcement] = ()) -> None:
@@ -81,9 +85,9 @@ class ExaBgpCommands:
     def possibly_announced(self) -> list[Announcement]:
         """Return all that ExaBGP may hold from us, now or as soon as ``following`` has been given."""
         held = dict(self._before)
-        held.update(self._told)
-        held.update({given.prefix: given.announcement for given in self._given if given.prefix and given.announcement})
-        held.update(self._wanted or {})
+        given = {given.prefix: given.announcement for given in self._given if given.prefix and given.announcement}
+        for later in (self._told, given, self._wanted or {}):
+            held.update({prefix: _together(held.get(prefix), announcement) for prefix, announcement in later.items()})
         return sorted(held.values(), key=_prefix)
 
     def want(self, announcements: Iterable[Announcement]) -> list[Failure]:
@@ -100,6 +104,7 @@ class ExaBgpCommands:
                 failures.append(Failure(f"announce route {canonical.prefix}", "is wanted twice, differently"))
                 continue
             wanted[canonical.prefix] = canonical
+        wanted = {prefix: canonical for prefix, canonical in wanted.items() if canonical.neighbors != frozenset()}
         self._wanted = wanted
         self._refused = {p: a for p, a in self._refused.items() if wanted.get(p) == a}
         in_flight = {given.prefix for given in self._given}
@@ -111,8 +116,11 @@ class ExaBgpCommands:
         """Queue a command that is about no route of ours, ahead of those that are."""
         self._questions.append(command)
 
-    def following(self, now: float) -> str | None:
-        """Return the command to give now, without newline; None when there is none or it must wait."""
+    def following(self, now: float, neighbors: Collection[str] = ()) -> str | None:
+        """Return the command to give now, without newline; None when there is none or it must wait.
+
+        ``neighbors``: the addresses of all that ExaBGP has, as far as known.
+        """
         if self._given and (self._given[-1].alone or len(self._given) >= WINDOW):
             return None
         if self._questions:
@@ -125,13 +133,27 @@ class ExaBgpCommands:
             return None
         prefix = next(iter(self._differing))
         del self._differing[prefix]
-        announcement = (self._wanted or {}).get(prefix)
-        if announcement is not None:
-            command = announce_command(announcement)
-        else:
-            command = withdraw_command(self._told.get(prefix) or self._before[prefix])
-        self._given.append(_Given(command, now, alone=False, prefix=prefix, announcement=announcement))
-        return command
+        given = self._given_for(prefix, now, neighbors)
+        self._given.append(given)
+        return given.command
+
+    def _given_for(self, prefix: str, now: float, neighbors: Collection[str]) -> _Given:
+        wanted = (self._wanted or {}).get(prefix)
+        if wanted is None:
+            return _Given(withdraw_command(self._held(prefix)), now, alone=False, prefix=prefix)
+        if wanted.neighbors is not None and (prefix in self._told or prefix in self._before):
+            held = self._held(prefix)
+            holders = frozenset(neighbors) if held.neighbors is None else held.neighbors
+            if surplus := holders - wanted.neighbors:
+                recall = withdraw_command(replace(held, neighbors=surplus))
+                left = replace(held, neighbors=holders - surplus)
+                return _Given(recall, now, alone=False, prefix=prefix, announcement=left, recalls=True)
+        return _Given(announce_command(wanted), now, alone=False, prefix=prefix, announcement=wanted)
+
+    def _held(self, prefix: str) -> Announcement:
+        """What ExaBGP may have of a prefix that it was told, and for whom."""
+        told = self._told.get(prefix)
+        return self._before[prefix] if told is None else _together(self._before.get(prefix), told)
 
     def answered(self, done: bool) -> Answered | None:
         """Take one acknowledgement; None where no command awaits one."""
@@ -158,7 +180,16 @@ class ExaBgpCommands:
 
     def _settle(self, given: _Given, done: bool) -> Answered:
         prefix = given.prefix
-        if prefix is not None:
+        if prefix is not None and given.recalls and given.announcement is not None:
+            # A refused withdrawal is of a route, or from a neighbour, that ExaBGP does not have.
+            for held in (self._told, self._before):
+                if prefix in held and given.announcement.neighbors:
+                    held[prefix] = replace(held[prefix], neighbors=given.announcement.neighbors)
+                else:
+                    held.pop(prefix, None)
+            if self._differs(prefix):
+                self._differing[prefix] = None
+        elif prefix is not None:
             self._before.pop(prefix, None)
             if given.announcement is None:
                 # A refused withdrawal is of a route ExaBGP does not have.
@@ -179,6 +210,15 @@ class ExaBgpCommands:
         if wanted is not None and self._refused.get(prefix) == wanted:
             return False
         return prefix in self._before or self._told.get(prefix) != wanted
+
+
+def _together(earlier: Announcement | None, later: Announcement) -> Announcement:
+    """The later announcement, for all neighbours of both."""
+    if earlier is None or earlier.neighbors == later.neighbors:
+        return later
+    if earlier.neighbors is None or later.neighbors is None:
+        return replace(later, neighbors=None)
+    return replace(later, neighbors=earlier.neighbors | later.neighbors)
 
 
 def _prefix(announcement: Announcement) -> str:

@@ -113,7 +113,7 @@ class ExaBgpDialogue:
             for payment in self._debt.pay():
                 self._commands.ask(payment)
         given = []
-        while (command := self._commands.following(now)) is not None:
+        while (command := self._commands.following(now, self.rib.neighbors)) is not None:
             given.append(command)
         return given
 

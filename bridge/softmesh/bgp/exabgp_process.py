@@ -24,11 +24,14 @@ PROCESS = "softmesh"
 MAX_PASSWORD = 80
 """Octets of a TCP-MD5 key that Linux takes (TCP_MD5SIG_MAXKEYLEN, RFC 2385)."""
 
+_GTSM = 255
 _MAX_LOG_LINE = 64 * 1024
 _PATIENCE = 5.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 _HEALTHY = 60.0
+_CAP_SETPCAP = 8
+"""capabilities(7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class ExaBgpNeighbor:
     asn: int
     password: str | None = field(default=None, repr=False)
     """TCP-MD5 key (RFC 2385)."""
+    gtsm: bool = False
+    """Whether to send with TTL 255, and take nothing with less (RFC 5082 §3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,9 @@ def _neighbor(settings: ExaBgpSettings, router_id: str, local: str, neighbor: Ex
     ]
     if neighbor.password is not None:
         lines += ["md5-base64 true;", f'md5-password "{_password(str(address), neighbor.password)}";']
+    if neighbor.gtsm:
+        # 4.2, and 5.0 at first, check incoming-ttl only where the neighbour connects; the guards check it always.
+        lines += [f"outgoing-ttl {_GTSM};", f"incoming-ttl {_GTSM};"]
     lines += [
         "capability {",
         "    route-refresh enable;",
@@ -245,7 +253,7 @@ class ManagedExaBgp:
             if shutil.which(self._program) is None:
                 raise OperatorError(f"{self._program}: no such program; correct bgp.exabgp or remove it")
             program = [self._program]
-        return ["setpriv", "--pdeathsig", "TERM", *program, str(self._path)]
+        return ["setpriv", "--pdeathsig", "TERM", *_powerless(), *program, str(self._path)]
 
     def environment(self, ours: Mapping[str, str]) -> dict[str, str]:
         """Return ExaBGP's environment: ours, without settings for another ExaBGP, and those it needs."""
@@ -259,7 +267,7 @@ class ManagedExaBgp:
             "exabgp.api.terminate": "false",
             "exabgp.daemon.daemonize": "false",
             "exabgp.daemon.drop": "false",
-            "exabgp.daemon.user": pwd.getpwuid(os.getuid()).pw_name,
+            "exabgp.daemon.user": _user(),
             "exabgp.log.all": "false",
             "exabgp.log.destination": "stdout",
             "exabgp.log.enable": "true",
@@ -307,3 +315,23 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+
+
+def _powerless() -> list[str]:
+    """Options of setpriv: BGP and the hook need no capability, and shall gain none.
+
+    Without CAP_SETPCAP the bounding set cannot be changed, nor need it be: nothing is gained past no_new_privs but by
+    being root.
+    """
+    options = ["--inh-caps=-all", "--ambient-caps=-all", "--no-new-privs"]
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    (effective,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
+    return [*options, "--bounding-set=-all"] if effective & 1 << _CAP_SETPCAP else options
+
+
+def _user() -> str:
+    """Our user's name, which ExaBGP must be given; it never becomes another: without one, any that exists will do."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return "root"

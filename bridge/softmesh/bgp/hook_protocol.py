@@ -18,7 +18,7 @@ from softmesh.bgp.adj_rib_in import NeighborChanged, NeighborStale, RouteChanged
 from softmesh.bgp.announcement import Announcement
 from softmesh.errors import PeerError
 
-VERSION = 1
+VERSION = 2
 MAX_MESSAGE = 16 * 1024 * 1024
 """Octets of the longest line either side accepts; ``Wanted`` is the only message that can grow."""
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from softmesh.bgp.route import Route
+from softmesh.bgp.special_purpose import special_purpose
 from softmesh.mesh.policy import Policy
 from softmesh.mesh.refusal import Refusal, Rule
 from softmesh.mesh.softwire import Address, Network, inside
@@ -28,10 +29,21 @@ def address(text: str) -> Address:
 
 
 def admit_source(route: Route, policy: Policy) -> Refusal | None:
-    """Judge where a route came from: neighbour, family, origin AS, and that it is not our own come back."""
+    """Judge where a route came from: neighbour, session, family, origin AS, and that it is not our own come back.
+
+    A refused route serves no other either: where tunnels are sought along next hops (RFC 9012 §8) it does not exist.
+    """
     key = route.key
     if key.neighbor not in policy.neighbors:
         return Refusal(Rule.NEIGHBOR, f"neighbour {key.neighbor} is not in admission.neighbors")
+    if (reason := policy.unprotected.get(key.neighbor)) is not None:
+        return Refusal(Rule.SESSION, f"nothing from neighbour {key.neighbor} counts: {reason}")
+    if key.neighbor in policy.external:
+        return Refusal(
+            Rule.EBGP,
+            f"neighbour {key.neighbor} is of another AS: its tunnels do not count (RFC 9012 §11); "
+            "bgp.neighbors[].tunnels: true accepts them",
+        )
     # RFC 4456 §8: a router drops a route that carries its own identifier as originator; ExaBGP hands it on.
     if policy.router_id is not None and route.attributes.originator_id == policy.router_id:
         return Refusal(Rule.OWN, f"our own announcement, reflected (originator {policy.router_id})")
@@ -72,6 +84,10 @@ def admit_endpoint(endpoint: Address, prefix: Network, policy: Policy) -> Refusa
             Rule.ENDPOINT,
             f"egress endpoint {endpoint} is not of the core's family, as our {policy.endpoint} is",
         )
+    # The codec strips a tunnel with such an endpoint (RFC 9012 §3.1); but a next hop that stands in for one (address
+    # family 0, and every community, §4.1) it never sees.
+    if block := special_purpose(endpoint.packed):
+        return Refusal(Rule.ENDPOINT, f"egress endpoint {endpoint} is special-purpose ({block})")
     if not any(endpoint in allowed for allowed in policy.endpoints if allowed.version == endpoint.version):
         return Refusal(Rule.ENDPOINT, f"egress endpoint {endpoint} is within none of admission.endpoints")
     if endpoint in prefix:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Family
 from softmesh.mesh.configured import ConfiguredSoftwire
-from softmesh.mesh.softwire import Address, InterfaceKind, Level, Network, Profile, SoftwireId
+from softmesh.mesh.softwire import Address, InterfaceKind, Level, Network, Profile, SoftwireId, SoftwireType
+from softmesh.mesh.trust_policy import TrustGroup, TrustPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,16 @@ class Protection:
 
 
 @dataclass(frozen=True, slots=True)
+class Dampening:
+    """How endpoints that come and go are left alone."""
+
+    flaps: int
+    """Returns after which an endpoint gets no softwire."""
+    half_life: float
+    """Seconds after which a return counts half."""
+
+
+@dataclass(frozen=True, slots=True)
 class Fabric:
     """How packets get into softwires on this machine: what was configured, met by what its kernel and charon can."""
 
@@ -57,7 +68,7 @@ class Fabric:
     """Whether type 4 softwires with an interface carry anything, 0.0.0.0/0 and ::/0, and not just pairs of prefixes."""
     interfaces: bool = False
     """Whether the interfaces of encapsulations under transport mode are made by us."""
-    unable: Mapping[TunnelType, str] = field(default_factory=dict)
+    unable: Mapping[SoftwireType, str] = field(default_factory=dict)
     """Tunnel types that cannot be had here, each with the reason."""
     reason: str = ""
     """Why it is so, for people."""
@@ -95,3 +106,27 @@ class Policy:
     fabric: Fabric = field(default_factory=Fabric)
     configured: tuple[ConfiguredSoftwire, ...] = ()
     """Softwires of the configuration's own, beside those that BGP asks for."""
+    announced: tuple[tuple[TunnelType, int | None], ...] = ()
+    """Tunnels we announce, by type and colour: what a peer that only transmits may send to us."""
+    trust: TrustPolicy = field(default_factory=TrustPolicy)
+    """How peers come to be trusted that no group says otherwise of."""
+    trust_groups: tuple[TrustGroup, ...] = ()
+    """The first that joins us and the peer decides."""
+    external: frozenset[str] = frozenset()
+    """BGP neighbours whose tunnels do not count, being of another administration (RFC 9012 §11)."""
+    unprotected: Mapping[str, str] = field(default_factory=dict)
+    """BGP neighbours whose sessions are not protected as they must be, each with the reason."""
+    max_arrivals: int = 30
+    """New endpoints of one announcing router in a minute."""
+    dampening: Dampening | None = None
+
+    @property
+    def revocation_lists(self) -> tuple[bytes, ...]:
+        """All CRLs that count for somebody, DER."""
+        policies = (self.trust, *(group.policy for group in self.trust_groups))
+        return tuple(dict.fromkeys(crl for policy in policies for crl in policy.revocation.lists))
+
+    def trust_of(self, endpoint: Address) -> TrustPolicy:
+        """How the peer of an endpoint comes to be trusted."""
+        joined = (group.policy for group in self.trust_groups if group.joins(self.endpoint, endpoint))
+        return next(joined, self.trust)

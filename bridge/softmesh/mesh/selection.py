@@ -22,22 +22,28 @@ from softmesh.bgp.tunnel_encapsulation import (
     decode_repeated,
 )
 from softmesh.mesh.admission import address, admit_endpoint
+from softmesh.mesh.arrivals import Claim, announcer
 from softmesh.mesh.policy import Policy
 from softmesh.mesh.refusal import Refusal, Rule
-from softmesh.mesh.softwire import Address, Network
+from softmesh.mesh.softwire import Address, Network, SoftwireType
+from softmesh.mesh.trust_policy import TrustMode
 
 Resolve: TypeAlias = Callable[[Address], Route | None]
 """Finds the best route whose prefix holds an address, or None."""
 
 _ETHERTYPE = {Family.IPV4_UNICAST: 0x0800, Family.IPV6_UNICAST: 0x86DD}
 _MPLS_ETHERTYPE = 0x8847
+_MAX_HOPS = 8
+"""Routes from next hop to next hop until one has a tunnel (RFC 9012 §8 sets no bound, and peers make the chain)."""
+_MAX_AUTHENTICATORS = 8
+"""Of one tunnel. Each may become a connection for each key of ours; a rollover needs two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A tunnel offered for a destination."""
 
-    type: TunnelType
+    type: SoftwireType
     endpoint: Address
     color: int | None
     authenticators: tuple[bytes, ...]
@@ -45,6 +51,12 @@ class Offer:
     """SubjectPublicKeyInfo of sub-TLV 126: a claim, not yet held against the authenticators."""
     carried_by: str
     """Which UPDATE said so, for people."""
+    certificates: tuple[bytes, ...] = ()
+    """DER certificates of sub-TLV 254, as little proven."""
+    claim: Claim | None = None
+    """Who says that it can be reached at the endpoint, and since when; None: the configuration."""
+    local: Address | None = None
+    """Our end; None is our endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +64,8 @@ class Selection:
     """What a route may use: feasible offers, best first, and why the others are not."""
 
     offers: tuple[Offer, ...]
+    transmitters: tuple[Offer, ...]
+    """What says that the peer only transmits (RFC 5566 §4.1, tunnel type 3): it sends to us, we do not to it."""
     refusals: tuple[Refusal, ...]
     recursive: bool
     """Whether other routes had a say (RFC 9012 §8)."""
@@ -68,9 +82,11 @@ def select(route: Route, prefix: Network, policy: Policy, resolve: Resolve) -> S
             feasible.append(offer)
         else:
             refusals.append(refusal)
+    transmitters = tuple(offer for offer in feasible if offer.type == TunnelType.TRANSMIT_TUNNEL_ENDPOINT)
+    feasible = [offer for offer in feasible if offer not in transmitters]
     # The order of TLVs means nothing (RFC 9012 §6); ours keeps the choice the same on every pass.
     feasible.sort(key=lambda offer: policy.tunnel_types.index(offer.type))
-    return Selection(tuple(feasible), tuple(refusals), recursive)
+    return Selection(tuple(feasible), transmitters, tuple(refusals), recursive)
 
 
 def _offers(route: Route, resolve: Resolve, refusals: list[Refusal]) -> tuple[list[Offer], bool]:
@@ -83,7 +99,7 @@ def _offers(route: Route, resolve: Resolve, refusals: list[Refusal]) -> tuple[li
             break
         # RFC 9012 §8: the best route to the next hop, whose own next hop may need resolving again.
         via = resolve(address(carrier.next_hop))
-        if via is None or via.key in seen:
+        if via is None or via.key in seen or len(seen) > _MAX_HOPS:
             refusals.append(
                 Refusal(
                     Rule.NO_TUNNEL,
@@ -124,7 +140,7 @@ def _advertised(carrier: Route, family: Family, refusals: list[Refusal]) -> tupl
         advertised = decoded.tunnels + advertised
     tunnels: list[Tunnel] = []
     for tunnel in advertised:
-        if tunnel.verdict is not TunnelVerdict.USABLE:
+        if tunnel.verdict not in {TunnelVerdict.USABLE, TunnelVerdict.TRANSMIT_ONLY}:
             refusals.append(Refusal(Rule.TUNNEL, f"{tunnel.name}: {tunnel.reason} ({tunnel.section})"))
         elif tunnel.protocols and not _carries(tunnel, family):
             refusals.append(
@@ -150,22 +166,36 @@ def _offer(tunnel: Tunnel, carrier: Route, color: int | None, where: str) -> Off
         tunnel.authenticators,
         tunnel.public_keys,
         f"{where}, from {carrier.key.neighbor}",
+        tunnel.certificates,
+        Claim(announcer(carrier), carrier.received_at),
     )
 
 
 def _infeasible(offer: Offer, policy: Policy) -> Refusal | None:
-    if offer.type not in policy.tunnel_types:
+    if offer.type not in (*policy.tunnel_types, TunnelType.TRANSMIT_TUNNEL_ENDPOINT):
         return Refusal(Rule.TUNNEL, f"{offer.type.label} is not in select.tunnels")
     if (why := policy.fabric.unable.get(offer.type)) is not None:
         return Refusal(Rule.DATA_PLANE, f"{offer.type.label} cannot be had here: {why}")
     if policy.colors is not None and offer.color is not None and offer.color not in policy.colors:
         return Refusal(Rule.TUNNEL, f"colour {offer.color} is not in select.colors")
+    mode = policy.trust_of(offer.endpoint).mode
     # RFC 5566 §4.1 with RFC 5619 §4.4.2: without a PKI, no authenticator means no security association.
-    if not offer.authenticators:
+    if not offer.authenticators and mode in {TrustMode.PINNED, TrustMode.PINNED_PKI}:
         return Refusal(
             Rule.AUTHENTICATOR,
             f"{offer.endpoint} advertises {offer.type.label} without an authenticator, "
-            "which trust mode pinned requires (RFC 5619 §4.4.2)",
+            f"which trust mode {mode} requires (RFC 5619 §4.4.2)",
+        )
+    if (number := len(set(offer.authenticators))) > _MAX_AUTHENTICATORS:
+        return Refusal(
+            Rule.AUTHENTICATOR,
+            f"{offer.endpoint} advertises {number} authenticators, {_MAX_AUTHENTICATORS} are allowed",
+        )
+    if offer.authenticators and mode is TrustMode.GROUP_PSK:
+        return Refusal(
+            Rule.AUTHENTICATOR,
+            f"{offer.endpoint} advertises an authenticator, which a group key cannot hold it to (RFC 5566 §4.1); "
+            "set announce.authenticator: false there",
         )
     return None
 

@@ -28,6 +28,16 @@ def test_plain_routes_have_plain_next_hops() -> None:
     )
 
 
+def test_for_some_neighbors_only() -> None:
+    announcement = Announcement("10.0.0.0/8", "10.0.0.1", neighbors=frozenset({"2001:DB8::0:2", "10.0.0.9"}))
+    assert announce_command(announcement) == (
+        "neighbor 10.0.0.9 , neighbor 2001:db8::2 announce route 10.0.0.0/8 next-hop 10.0.0.1"
+    )
+    assert withdraw_command(announcement) == (
+        "neighbor 10.0.0.9 , neighbor 2001:db8::2 withdraw route 10.0.0.0/8 next-hop 10.0.0.1"
+    )
+
+
 @pytest.mark.parametrize(
     "announcement",
     [
@@ -39,6 +49,10 @@ def test_plain_routes_have_plain_next_hops() -> None:
         Announcement("10.1.0.0/24", "fe80::1%\nshutdown"),
         Announcement("10.1.0.0/24", "10.0.0.1", None, (1 << 64,)),
         Announcement("10.1.0.0/24", "10.0.0.1", None, (), (-1,)),
+        Announcement("10.1.0.0/24", "10.0.0.1", neighbors=frozenset({"10.0.0.9 shutdown"})),
+        Announcement("10.1.0.0/24", "10.0.0.1", neighbors=frozenset({"fe80::1%\nshutdown"})),
+        Announcement("10.1.0.0/24", "10.0.0.1", neighbors=frozenset({"*"})),
+        Announcement("10.1.0.0/24", "10.0.0.1", neighbors=frozenset()),
     ],
 )
 def test_nothing_else_gets_into_a_command(announcement: Announcement) -> None:

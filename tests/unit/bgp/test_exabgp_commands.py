@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 from softmesh.bgp.announcement import Announcement, announce_command, withdraw_command
 from softmesh.bgp.exabgp_commands import PATIENCE, WINDOW, Answered, ExaBgpCommands
 
-
-def a(number: int, tunnel: bytes = b"\x01") -> Announcement:
-    return Announcement(f"10.{number}.0.0/16", "10.0.0.1", tunnel)
+A, B, C = "10.0.0.11", "10.0.0.12", "10.0.0.13"
 
 
-def give_all(commands: ExaBgpCommands, *, done: bool = True) -> list[str]:
+def a(number: int, tunnel: bytes = b"\x01", to: Iterable[str] | None = None) -> Announcement:
+    neighbors = None if to is None else frozenset(to)
+    return Announcement(f"10.{number}.0.0/16", "10.0.0.1", tunnel, neighbors=neighbors)
+
+
+def give_all(commands: ExaBgpCommands, *, done: bool = True, neighbors: Collection[str] = ()) -> list[str]:
     """Give and answer one after the other until nothing is left."""
     given = []
-    while (command := commands.following(0.0)) is not None:
+    while (command := commands.following(0.0, neighbors)) is not None:
         given.append(command)
         commands.answered(done)
     return given
@@ -143,3 +148,59 @@ def test_what_may_be_announced_includes_what_is_on_its_way() -> None:
     assert commands.possibly_announced() == [a(1)]
     give_all(commands)
     assert commands.possibly_announced() == []
+
+
+def test_only_the_neighbors_it_is_for_are_told() -> None:
+    commands = ExaBgpCommands()
+    commands.want([a(1, to=[A]), a(2, to=[]), a(3)])
+    assert give_all(commands) == [announce_command(a(1, to=[A])), announce_command(a(3))]
+    assert commands.possibly_announced() == [a(1, to=[A]), a(3)]
+    commands.want([])
+    assert give_all(commands) == [withdraw_command(a(1, to=[A])), withdraw_command(a(3))]
+
+
+def test_fewer_neighbors_are_withdrawn_from_and_the_others_notice_nothing() -> None:
+    commands = ExaBgpCommands()
+    commands.want([a(1, to=[A, B]), a(2)])
+    give_all(commands)
+    commands.want([a(1, to=[A]), a(2, to=[A])])
+    assert give_all(commands, neighbors=[A, B, C]) == [
+        withdraw_command(a(1, to=[B])),
+        withdraw_command(a(2, to=[B, C])),
+    ]
+    assert commands.possibly_announced() == [a(1, to=[A]), a(2, to=[A])]
+
+
+def test_more_neighbors_are_told_without_a_withdrawal() -> None:
+    commands = ExaBgpCommands()
+    commands.want([a(1, to=[A])])
+    give_all(commands)
+    commands.want([a(1, to=[A, B])])
+    assert give_all(commands) == [announce_command(a(1, to=[A, B]))]
+    commands.want([a(1)])
+    assert give_all(commands) == [announce_command(a(1))]
+
+
+def test_a_successor_knows_which_neighbors_may_have_what() -> None:
+    commands = ExaBgpCommands([a(1, to=[A, B]), a(2)])
+    commands.want([a(1, to=[B, C]), a(2, to=[A])])
+    assert commands.possibly_announced() == [a(1, to=[A, B, C]), a(2)]
+    assert give_all(commands, neighbors=[A, B, C]) == [
+        withdraw_command(a(1, to=[A])),
+        withdraw_command(a(2, to=[B, C])),
+        announce_command(a(1, to=[B, C])),
+        announce_command(a(2, to=[A])),
+    ]
+    assert commands.possibly_announced() == [a(1, to=[B, C]), a(2, to=[A])]
+
+
+def test_a_recall_that_is_refused_does_not_stop_the_rest() -> None:
+    commands = ExaBgpCommands()
+    commands.want([a(1, to=[A])])
+    give_all(commands)
+    commands.want([a(1, to=[B])])
+    assert commands.following(0.0) == withdraw_command(a(1, to=[A]))
+    commands.answered(False)
+    commands.want([])
+    assert give_all(commands) == [], "nobody has it any more"
+    assert commands.settled

@@ -72,6 +72,13 @@ def test_a_password_is_written_so_that_no_parser_can_mangle_it(password: str) ->
     assert f'md5-base64 true;\n    md5-password "{encoded}";\n' in text
 
 
+def test_gtsm_sends_with_the_most_and_takes_nothing_less() -> None:
+    (neighbor, *_) = SETTINGS.neighbors
+    text = render(replace(SETTINGS, neighbors=(replace(neighbor, gtsm=True),)))
+    assert "    outgoing-ttl 255;\n    incoming-ttl 255;\n" in text
+    assert "ttl" not in render(SETTINGS)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

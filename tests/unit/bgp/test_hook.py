@@ -357,7 +357,7 @@ def test_a_command_hidden_in_an_announcement_is_not_given(exabgp: ExaBgp) -> Non
     exabgp.answer_start()
     reader = Reader(exabgp.path)
     reader.send(
-        b'{"type":"wanted","version":1,"announcements":[{"prefix":"10.0.0.0/8","next_hop":"fe80::1%\\nshutdown"}]}\n'
+        b'{"type":"wanted","version":2,"announcements":[{"prefix":"10.0.0.0/8","next_hop":"fe80::1%\\nshutdown"}]}\n'
     )
     assert isinstance(reader.until(CommandFailed)[-1], CommandFailed)
     assert exabgp.no_command()
@@ -370,7 +370,7 @@ def test_unread_acknowledgements_are_bounded(exabgp: ExaBgp) -> None:
     announcements = b",".join(
         b'{"prefix":"10.%d.%d.0/24","next_hop":"10.0.0.1"}' % (number >> 8, number & 255) for number in range(1000)
     )
-    reader.send(b'{"type":"wanted","version":1,"announcements":[' + announcements + b"]}\n")
+    reader.send(b'{"type":"wanted","version":2,"announcements":[' + announcements + b"]}\n")
     given = [exabgp.command() for _ in range(32)]
     assert len(set(given)) == 32
     assert exabgp.no_command()
