@@ -13,8 +13,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from softmesh.mesh.public_key import KeyFileError, MisplacedPrivateKeyError, authenticator, public_keys
-from softmesh.mesh.softwire import PinnedKey
+from softmesh.mesh.credential import PinnedKey
+from softmesh.mesh.public_key import KeyFileError, MisplacedPrivateKeyError, authenticator, find_keys
 
 MAX_OCTETS = 65536
 """Octets of one file."""
@@ -50,6 +50,7 @@ class _KeyFile:
 class KeyDirectory:
     """The keys of a directory; ``scan`` brings them up to date.
 
+    Of a key that lies there both bare and in certificates, the certificate of the first file by name counts.
     Hidden files and subdirectories are passed over; symbolic links are followed. Files that are not keys are
     reported in ``problems`` and otherwise ignored.
     """
@@ -96,7 +97,10 @@ class KeyDirectory:
         self._keys = {}
         for file in self._files.values():
             for key in file.keys:
-                self._keys.setdefault(key.authenticator, key)
+                held = self._keys.get(key.authenticator)
+                # A certificate says more than the bare key, which trust by authorities has no use for.
+                if held is None or (held.certificate is None and key.certificate is not None):
+                    self._keys[key.authenticator] = key
         return before != (self._keys, self.problems)
 
     def _names(self) -> list[str]:
@@ -151,14 +155,15 @@ class KeyDirectory:
                 stamp, settled, problem=f"{path}: more than {MAX_OCTETS} octets, which is no key; remove it"
             )
         try:
-            found = public_keys(data, str(path))
+            found = find_keys(data, str(path))
         except MisplacedPrivateKeyError as error:
             return _KeyFile(stamp, settled, problem=str(error))
         except KeyFileError as error:
             # Seen half written, perhaps: what it held a moment ago counts until it has settled.
             keys = () if settled or known is None else known.keys
             return _KeyFile(stamp, settled, keys, str(error))
-        return _KeyFile(stamp, settled, tuple(PinnedKey(authenticator(spki), spki, str(path)) for spki in found))
+        keys = tuple(PinnedKey(authenticator(key.spki), key.spki, str(path), key.certificate) for key in found)
+        return _KeyFile(stamp, settled, keys)
 
 
 def _stamp(status: os.stat_result) -> _Stamp:

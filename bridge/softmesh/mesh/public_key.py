@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import re
 import warnings
+from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -34,13 +35,28 @@ class MisplacedPrivateKeyError(KeyFileError):
     """A private key where only public ones belong."""
 
 
+@dataclass(frozen=True, slots=True)
+class FoundKey:
+    """A public key as it was found."""
+
+    spki: bytes
+    """DER SubjectPublicKeyInfo."""
+    certificate: bytes | None = None
+    """The DER certificate it was in; None where it was bare."""
+
+
 def public_keys(data: bytes, origin: str) -> tuple[bytes, ...]:
+    """Find the DER SubjectPublicKeyInfo values in the octets of a file: those of ``find_keys``."""
+    return tuple(found.spki for found in find_keys(data, origin))
+
+
+def find_keys(data: bytes, origin: str) -> tuple[FoundKey, ...]:
     """Find the public keys in the octets of a file, in their order, each once.
 
     ``data`` is one DER public key or X.509 certificate, or any number of PEM blocks of either (text around
-    them is ignored, as RFC 7468 §2 has it). ``origin`` names the file in errors. Returns DER
-    SubjectPublicKeyInfo values. Raises MisplacedPrivateKeyError where there is a private key too,
-    KeyFileError where there is no usable public key.
+    them is ignored, as RFC 7468 §2 has it). ``origin`` names the file in errors. Of a key that is there both
+    bare and in certificates, the first certificate counts, which says more. Raises MisplacedPrivateKeyError
+    where there is a private key too, KeyFileError where there is no usable public key.
     """
     if b"PRIVATE KEY-----" in data:
         raise MisplacedPrivateKeyError(origin, "holds a private key", "keep only the public key or certificate there")
@@ -50,9 +66,12 @@ def public_keys(data: bytes, origin: str) -> tuple[bytes, ...]:
             raise KeyFileError(origin, "PEM block without an end", "copy the whole file again")
     else:
         found = [_from_der(data, origin)]
-    for spki in found:
-        describe(spki, origin)
-    return tuple(dict.fromkeys(found))
+    keys: dict[bytes, FoundKey] = {}
+    for key in found:
+        describe(key.spki, origin)
+        if keys.setdefault(key.spki, key).certificate is None:
+            keys[key.spki] = key
+    return tuple(keys.values())
 
 
 def authenticator(spki: bytes) -> bytes:
@@ -104,7 +123,7 @@ def describe_key(key: PublicKeyTypes, origin: str) -> str:
             )
 
 
-def _from_block(label: bytes, body: bytes, origin: str) -> bytes:
+def _from_block(label: bytes, body: bytes, origin: str) -> FoundKey:
     try:
         der = base64.b64decode(b"".join(body.split()), validate=True)
     except binascii.Error:
@@ -119,7 +138,7 @@ def _from_block(label: bytes, body: bytes, origin: str) -> bytes:
     raise KeyFileError(origin, f"holds a PEM block '{kind}'", "only public keys and certificates are of use")
 
 
-def _from_der(der: bytes, origin: str) -> bytes:
+def _from_der(der: bytes, origin: str) -> FoundKey:
     if not der.strip():
         raise KeyFileError(origin, "empty", "put a public key or certificate there")
     try:
@@ -134,7 +153,7 @@ def _from_der(der: bytes, origin: str) -> bytes:
         ) from None
 
 
-def _from_spki(der: bytes, origin: str, *, bare: bool = False) -> bytes:
+def _from_spki(der: bytes, origin: str, *, bare: bool = False) -> FoundKey:
     """Check a DER SubjectPublicKeyInfo; ``bare`` is PKCS#1's RSAPublicKey, which is wrapped into one."""
     try:
         key = load_der_public_key(der)
@@ -144,11 +163,11 @@ def _from_spki(der: bytes, origin: str, *, bare: bool = False) -> bytes:
         ) from None
     # load_der_public_key also takes PKCS#1 without being told; its octets are not what RFC 5566 hashes.
     if bare or _second_tag(der) != 0x30:
-        return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return der
+        return FoundKey(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    return FoundKey(der)
 
 
-def _from_certificate(der: bytes, origin: str) -> bytes:
+def _from_certificate(der: bytes, origin: str) -> FoundKey:
     try:
         # Odd serial numbers and the like draw deprecation warnings, which are no concern of whoever pins the
         # key.
@@ -162,7 +181,7 @@ def _from_certificate(der: bytes, origin: str) -> bytes:
             "certificate is damaged or its key is of an unknown kind",
             "copy it again, or remove the file",
         ) from None
-    return _spki_of(certificate.tbs_certificate_bytes)
+    return FoundKey(_spki_of(certificate.tbs_certificate_bytes), der)
 
 
 def _spki_of(tbs: bytes) -> bytes:

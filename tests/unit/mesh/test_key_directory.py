@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from softmesh.cli.keygen import self_signed
 from softmesh.mesh import key_directory
 from softmesh.mesh.key_directory import KeyDirectory
-from softmesh.mesh.public_key import authenticator, public_keys
+from softmesh.mesh.public_key import FoundKey, authenticator, find_keys
 from tests.unit.config.site import k1_pem, write
 
 
@@ -69,7 +70,7 @@ def test_keys_and_certificates_are_found(tmp_path: Path) -> None:
 def test_several_keys_in_a_file_and_one_key_in_two(tmp_path: Path) -> None:
     one, two = Key(), Key()
     put(tmp_path / "a.pem", one.pem + two.certificate)
-    put(tmp_path / "b.pem", one.certificate)
+    put(tmp_path / "b.pem", one.pem)
     directory = KeyDirectory(tmp_path)
     directory.scan()
     found = directory.find(one.authenticator)
@@ -81,6 +82,25 @@ def test_several_keys_in_a_file_and_one_key_in_two(tmp_path: Path) -> None:
     assert found is not None
     assert found.origin.endswith("/b.pem")
     assert directory.find(two.authenticator) is None
+
+
+@pytest.mark.parametrize(("bare", "certified"), [("a.pem", "b.pem"), ("b.pem", "a.pem"), ("both.pem", "both.pem")])
+def test_a_certificate_wins_over_the_bare_key(tmp_path: Path, bare: str, certified: str) -> None:
+    key = Key()
+    for name, content in ((bare, key.pem), (certified, key.certificate)):
+        with (tmp_path / name).open("ab") as file:
+            file.write(content)
+    directory = KeyDirectory(tmp_path)
+    directory.scan()
+    found = directory.find(key.authenticator)
+    assert found is not None
+    assert found.certificate == x509.load_pem_x509_certificate(key.certificate).public_bytes(Encoding.DER)
+    assert (found.spki, found.origin) == (key.spki, str(tmp_path / certified))
+    (tmp_path / certified).write_bytes(key.pem)
+    assert directory.scan() is True
+    found = directory.find(key.authenticator)
+    assert found is not None
+    assert found.certificate is None
 
 
 def test_changes_are_noticed(tmp_path: Path) -> None:
@@ -105,11 +125,11 @@ def test_settled_files_are_not_read_again(tmp_path: Path, monkeypatch: pytest.Mo
         settle(put(tmp_path / f"{number}.pem", Key().pem))
     read: list[str] = []
 
-    def counting(data: bytes, origin: str) -> tuple[bytes, ...]:
+    def counting(data: bytes, origin: str) -> tuple[FoundKey, ...]:
         read.append(Path(origin).name)
-        return public_keys(data, origin)
+        return find_keys(data, origin)
 
-    monkeypatch.setattr(key_directory, "public_keys", counting)
+    monkeypatch.setattr(key_directory, "find_keys", counting)
     directory = KeyDirectory(tmp_path)
     directory.scan()
     assert len(read) == 5
