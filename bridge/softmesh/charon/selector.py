@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import ip_network
 from typing import TypeAlias
 
 from softmesh.mesh.softwire import Network
 
-Parsed: TypeAlias = tuple[Network | str, int | str | None]
-"""A selector's network and protocol, None being any; as text what is neither (a range of addresses, %any)."""
+Parsed: TypeAlias = tuple[Network | str, int | str | None, int | str | None]
+"""A selector's network, protocol and port, None being any; as text what is neither (a range of addresses, %any)."""
 
 _PROTOCOL_NUMBERS = {
     "icmp": 1, "ipencap": 4, "ipv4": 4, "ipip": 4, "tcp": 6, "udp": 17, "ipv6": 41, "gre": 47, "esp": 50,
     "ah": 51, "ipv6-icmp": 58, "l2tp": 115, "mpls-in-ip": 137,
 }  # fmt: skip
 """charon prints protocols by the names of /etc/protocols, which differ between systems."""
+_PORT_NUMBERS = {"bgp": 179}
+"""Ports it prints by the names of /etc/services: of the ports we ask for."""
 
 
 # Every pass verifies every SA, and hardly any selector is new.
 @lru_cache(maxsize=65536)
 def parse_selector(text: str) -> Parsed:
-    """A selector's network and protocol, equal whether Softmesh or charon wrote it."""
-    network, bracket, protocol = text.removesuffix("]").partition("[")
-    return parse_network(network), _protocol(protocol) if bracket else None
+    """A selector's network, protocol and port, equal whether Softmesh or charon wrote it."""
+    network, bracket, kind = text.removesuffix("]").partition("[")
+    protocol, slash, port = kind.partition("/")
+    return (
+        parse_network(network),
+        _number(protocol, _PROTOCOL_NUMBERS) if bracket else None,
+        _number(port, _PORT_NUMBERS) if slash else None,
+    )
 
 
 def parse_network(text: str) -> Network | str:
@@ -42,5 +50,5 @@ def overlap(one: str, other: str) -> bool:
     return left.version == right.version and left.overlaps(right)
 
 
-def _protocol(text: str) -> int | str:
-    return int(text) if text.isdecimal() else _PROTOCOL_NUMBERS.get(text, text)
+def _number(text: str, named: Mapping[str, int]) -> int | str:
+    return int(text) if text.isdecimal() else named.get(text, text)

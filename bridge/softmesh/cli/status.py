@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 from typing import Any
 
 from softmesh.cli.arguments import add_bridge_arguments, control_socket
@@ -21,12 +23,13 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(answer, indent=2))
     else:
-        print("\n".join(lines(answer)))
+        # https://no-color.org
+        print("\n".join(lines(answer, red=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))))
     return 0
 
 
-def lines(answer: dict[str, Any]) -> list[str]:
-    """The answer as a person reads it."""
+def lines(answer: dict[str, Any], *, red: bool = False) -> list[str]:
+    """The answer as a person reads it; ``red``: with what must not be overlooked in red, for a terminal."""
     announced = "withdrawn" if answer["withdrawn"] else ", ".join(answer["announcing"]) or "nothing"
     shown = [
         f"endpoint       {answer['endpoint']}",
@@ -42,6 +45,8 @@ def lines(answer: dict[str, Any]) -> list[str]:
     for neighbor in answer["neighbors"]:
         why = f" ({neighbor['reason']})" if neighbor["reason"] else ""
         shown.append(f"neighbour      {neighbor['address']} {neighbor['state']} for {age(neighbor['for'])}{why}")
+        if (protection := neighbor["protection"]) is not None:
+            shown.append(f"    protection {_protection(protection, red=red)}")
     if answer["removal_awaits"]:
         shown.append(f"removal        waits until all is heard from {', '.join(answer['removal_awaits'])}")
     shown += [f"problem        {problem}" for problem in answer["problems"]]
@@ -70,6 +75,14 @@ def lines(answer: dict[str, Any]) -> list[str]:
         routes = ", ".join(f"{route['prefix']} from {route['neighbor']}" for route in wire["routes"])
         shown.append(f"    routes   {routes}")
     return shown
+
+
+def _protection(protection: dict[str, Any], *, red: bool) -> str:
+    gtsm = ", GTSM" if protection["gtsm"] else ""
+    refused = "" if protection["satisfied"] else ", its routes do not count"
+    text = f"{protection['kind']}{gtsm}{refused} ({protection['reason']})"
+    alarming = protection["kind"] == "none" or not protection["satisfied"]
+    return f"\033[31m{text}\033[0m" if red and alarming else text
 
 
 def age(seconds: float) -> str:

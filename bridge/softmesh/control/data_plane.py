@@ -31,7 +31,7 @@ from softmesh.dataplane.watch import LinkWatch
 from softmesh.errors import SoftmeshError
 from softmesh.mesh.desired import Desired
 from softmesh.mesh.policy import Fabric, Policy
-from softmesh.mesh.softwire import Address, InterfaceKind, Network, SoftwireId
+from softmesh.mesh.softwire import Address, HostTraffic, InterfaceKind, Network, SoftwireId
 
 Report: TypeAlias = Callable[[str, str], None]
 """Called with a subject and what is the matter with it; empty: nothing any more."""
@@ -88,6 +88,11 @@ class DataPlane:
     def state(self) -> KernelState:
         """What the kernel holds of ours, by the last look and the steps since."""
         return self._plane.state
+
+    @property
+    def guard(self) -> Guard | None:
+        """The firewall's guard that stands; None where none was made, or none is wanted."""
+        return self._guard if self._config.dataplane.guards is Guards.FULL else None
 
     async def survey(self, charon: CharonAbility | None) -> bool:
         """Choose the data plane if the configuration was read, or charon connected, since; returns whether it was."""
@@ -211,7 +216,8 @@ class DataPlane:
     async def _look(self, desired: Desired) -> KernelState:
         vti = self.fabric.tunnel is InterfaceKind.VTI
         state = await self._plane.look(
-            [wire.remote for wire in desired.softwires],
+            # The way to a BGP neighbour need not be the way into the core.
+            [wire.remote for wire in desired.softwires if not isinstance(wire.type, HostTraffic)],
             [prefix for softwire in desired.softwires.values() for prefix in softwire.prefixes] if vti else (),
         )
         self._looked = True

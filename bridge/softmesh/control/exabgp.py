@@ -26,6 +26,7 @@ def managed_exabgp(config: Config) -> ManagedExaBgp:
                 str(neighbor.address),
                 config.asn_of(neighbor),
                 None if neighbor.password_file is None else read_password(neighbor.password_file),
+                neighbor.gtsm,
             )
             for neighbor in bgp.neighbors
         ),

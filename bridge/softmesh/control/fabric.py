@@ -9,13 +9,14 @@ from softmesh.charon.ability import Ability as CharonAbility
 from softmesh.config.values import DataPlane, DataPlaneMode, Selectors
 from softmesh.dataplane.ability import Ability as KernelAbility
 from softmesh.mesh.policy import Fabric
-from softmesh.mesh.softwire import InterfaceKind
+from softmesh.mesh.softwire import HostTraffic, InterfaceKind, SoftwireType
 
-_TRANSPORT = (
+_TRANSPORT: tuple[SoftwireType, ...] = (
     TunnelType.IP_IN_IP_IPSEC_TRANSPORT,
     TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT,
     TunnelType.GRE,
     TunnelType.L2TPV3,
+    HostTraffic.BGP,
 )
 _LIBIPSEC = "charon's ESP is kernel-libipsec's"
 
@@ -31,7 +32,7 @@ def fabric_of(wanted: DataPlane, kernel: KernelAbility, charon: CharonAbility) -
             return Fabric(unable=unable, reason=f"none for type 4, for {_LIBIPSEC}")
         return Fabric(unable=unable, reason=f"policy, for {_LIBIPSEC}")
     anything = wanted.selectors is Selectors.ANY
-    no_mpls: dict[TunnelType, str] = {}
+    no_mpls: dict[SoftwireType, str] = {}
     if wanted.interfaces and not kernel.mpls:
         no_mpls[TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT] = "this kernel has no MPLS (modprobe mpls_router mpls_iptunnel)"
     fabric = Fabric(interfaces=wanted.interfaces, unable=no_mpls)
@@ -44,5 +45,7 @@ def fabric_of(wanted: DataPlane, kernel: KernelAbility, charon: CharonAbility) -
     if kernel.vti:
         reason = f"route, by VTI, for {kernel.reason}"
         return replace(fabric, tunnel=InterfaceKind.VTI, any_selectors=anything, reason=reason)
-    refused = {TunnelType.IPSEC_TUNNEL: f"dataplane.mode is route, but {kernel.reason}: set it to policy"}
+    refused: dict[SoftwireType, str] = {
+        TunnelType.IPSEC_TUNNEL: f"dataplane.mode is route, but {kernel.reason}: set it to policy"
+    }
     return replace(fabric, unable=no_mpls | refused, reason=f"none for type 4, for {kernel.reason}")

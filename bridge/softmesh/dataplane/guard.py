@@ -27,6 +27,10 @@ class Guard:
     """Addresses that must stay reachable in the clear, such as the BGP neighbours'."""
     core_devices: frozenset[str] = frozenset()
     """Interfaces to the core beside those that are detected."""
+    under_ipsec: frozenset[Address] = frozenset()
+    """BGP neighbours: TCP port 179 to and from them passes under IPsec only."""
+    near: frozenset[Address] = frozenset()
+    """BGP neighbours: TCP port 179 from them passes with a TTL of 255 only, which no router can have passed on."""
     admitted_only: bool = False
     """Whether IKE, ESP and AH are taken from the endpoints of wanted softwires only."""
 

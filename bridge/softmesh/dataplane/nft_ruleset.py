@@ -26,6 +26,8 @@ COUNTERS = {
     "encapsulation_in": "from endpoints, encapsulated without IPsec",
     "spoofed": "out of a softwire with a source address that is not its peer's",
     "not_admitted": "IKE, ESP and AH from endpoints without a softwire",
+    "bgp_in_clear": "BGP that is to be under IPsec and is not",
+    "bgp_from_afar": "BGP with a TTL below 255 from neighbours next to us",
 }
 
 Elements: TypeAlias = Mapping[str, frozenset[str]]
@@ -34,6 +36,7 @@ Elements: TypeAlias = Mapping[str, frozenset[str]]
 _WORD = {4: "ip", 6: "ip6"}
 _ENCAPSULATIONS = "{ 4, 41, 47, 115, 137 }"
 _L2TP = 1701
+_BGP = 179
 _LINK_SCOPE: Mapping[int, tuple[Network, ...]] = {
     4: tuple(map(ip_network, ("169.254.0.0/16", "224.0.0.0/24", "255.255.255.255/32"))),
     6: tuple(map(ip_network, ("fe80::/10", "ff02::/16"))),
@@ -145,11 +148,14 @@ def ruleset(guard: Guard) -> Ruleset:
             f"exempt{v}": f'type {inner}{interval}; comment "endpoints, BGP neighbours, ours, link scope"',
             f"sources{v}": f"type ifname . {inner}{interval}",
             f"labelled{v}": f"type mark . {inner}{interval}",
+            f"under_ipsec{v}": f'type {inner}; comment "BGP neighbours whose sessions IPsec protects"',
+            f"near{v}": f'type {inner}; comment "BGP neighbours next to us"',
         }
     chains = (
         _inner_sources(),
         *_arrivals(guard.endpoint, admitted_only=guard.admitted_only),
         *_departures(guard.endpoint),
+        *_sessions(),
     )
     return Ruleset(sets, chains)
 
@@ -254,6 +260,36 @@ def _departures(ours: Address) -> tuple[Chain, ...]:
     )
 
 
+def _sessions() -> tuple[Chain, ...]:
+    clear, afar = _drop("bgp_in_clear"), _drop("bgp_from_afar")
+    unprotected = (
+        # As with what is encapsulated: IPv6 shows the protocol behind AH, before it is verified too.
+        Rule("ip6 nexthdr 51 return", "AH protects it, or is verified next"),
+        *(Rule(f"tcp {port} {_BGP} {clear}", "RFC 5619 section 4.4.1") for port in ("sport", "dport")),
+    )
+    distant = tuple(Rule(f"tcp {port} {_BGP} {afar}", "GTSM: RFC 5082 section 3") for port in ("sport", "dport"))
+    arriving = [
+        *(
+            Rule(f"{ip} saddr @near{v} {ip} {ttl} < 255 jump distant_bgp", "a router has passed it on")
+            for v, ip, ttl in ((4, "ip", "ttl"), (6, "ip6", "hoplimit"))
+        ),
+        *(
+            Rule(f"{ip} saddr @under_ipsec{v} meta ipsec missing jump unprotected_bgp", "from BGP neighbours")
+            for v, ip in _WORD.items()
+        ),
+    ]
+    leaving = [
+        Rule(f"{ip} daddr @under_ipsec{v} rt ipsec missing jump unprotected_bgp", "to BGP neighbours")
+        for v, ip in _WORD.items()
+    ]
+    return (
+        Chain("bgp_arrivals", tuple(arriving), "input", -10),
+        Chain("bgp_departures", tuple(leaving), "postrouting", 150),
+        Chain("unprotected_bgp", unprotected),
+        Chain("distant_bgp", distant),
+    )
+
+
 def elements(guard: Guard, guarded: Guarded, held: Elements) -> Elements:
     """What the sets ought to hold; ``held``: what they hold, for some only grow.
 
@@ -282,6 +318,8 @@ def elements(guard: Guard, guarded: Guarded, held: Elements) -> Elements:
         # nftables refuses intervals that overlap, and to take one out for a larger one would open a gap.
         wanted[name] = kept | _texts(beyond(new, map(ip_network, kept))) if new else kept
         wanted[f"exempt{v}"] = _texts(_collapsed([*exempt[v], *_LINK_SCOPE[v]]))
+        for name, neighbors in (("under_ipsec", guard.under_ipsec), ("near", guard.near)):
+            wanted[f"{name}{v}"] = frozenset(str(address) for address in neighbors if address.version == v)
         for name, allowed in ((f"sources{v}", sources), (f"labelled{v}", labelled)):
             wanted[name] = frozenset(
                 f"{key} . {text}" for key, prefixes in allowed.items() for text in _texts(_collapsed(prefixes[v]))

@@ -58,7 +58,7 @@ class Nftables:
             return self._last is not None and await self._settle(*self._last)
 
     async def counters(self) -> Mapping[str, int]:
-        """Packets dropped, by counter: unprotected, encapsulation_out, encapsulation_in, spoofed, not_admitted.
+        """Packets dropped, by counter: those of ``nft_ruleset.COUNTERS``.
 
         Empty where there is no table. They go on counting when the bridge restarts, and end with the table.
         """

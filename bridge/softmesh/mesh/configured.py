@@ -1,13 +1,12 @@
-"""Softwires that the configuration asks for: another source of softwires beside BGP, for the same engine."""
+"""What the configuration asks for beside BGP, for the same engine: softwires, and IPsec for BGP sessions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Family, PathAttributes, Route, RouteKey
-from softmesh.mesh.softwire import Address, Network
+from softmesh.mesh.softwire import Address, Network, SoftwireType
 
 CONFIGURATION = "configuration"
 """Stands where a route learned by BGP names its neighbour."""
@@ -17,16 +16,18 @@ _PREFERRED = PathAttributes(local_preference=2**32 - 1, originator_id="0.0.0.1")
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredSoftwire:
-    """One softwire of the configuration's ``softwires``."""
+    """One softwire of the configuration's ``softwires``, or one BGP session of its neighbours that IPsec protects."""
 
     remote: Address
-    type: TunnelType
+    type: SoftwireType
     """GRE and L2TPV3 as well as the IPsec types 4 to 6 (RFC 5566 §3)."""
     authenticators: tuple[bytes, ...]
     """SHA-1 over the peer's SubjectPublicKeyInfo, 20 octets each; any of them may authenticate it."""
     prefixes: tuple[Network, ...] = ()
     """Destinations behind it; none where others route into it (L2TPv3 above all)."""
     color: int | None = None
+    local: Address | None = None
+    """Our end; None is our endpoint."""
 
 
 def as_route(configured: ConfiguredSoftwire, prefix: Network | None) -> Route:

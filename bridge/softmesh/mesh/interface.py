@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.mesh.policy import Fabric
-from softmesh.mesh.softwire import Interface, InterfaceKind, SoftwireId
+from softmesh.mesh.softwire import Interface, InterfaceKind, SoftwireId, SoftwireType
 
-_KIND = {
+_KIND: Mapping[SoftwireType, InterfaceKind] = {
     TunnelType.IP_IN_IP_IPSEC_TRANSPORT: InterfaceKind.IP_IN_IP,
     TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT: InterfaceKind.IP_IN_IP,
     TunnelType.GRE: InterfaceKind.GRE,
@@ -35,7 +36,7 @@ class Interfaces:
                 return Interface(kind, number)
         raise AssertionError("32 bits hold more softwires than there are")
 
-    def _kind(self, tunnel_type: TunnelType) -> InterfaceKind | None:
+    def _kind(self, tunnel_type: SoftwireType) -> InterfaceKind | None:
         if tunnel_type == TunnelType.IPSEC_TUNNEL:
             return self._fabric.tunnel
         return _KIND.get(tunnel_type) if self._fabric.interfaces else None

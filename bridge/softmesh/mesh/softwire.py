@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TypeAlias
 
 from softmesh.bgp.codepoints import TunnelType
+from softmesh.mesh.credential import Credential
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -35,10 +36,14 @@ class Selector:
     network: Network
     protocol: int | None = None
     """IP protocol number; None is any."""
+    port: int | None = None
+    """Of a protocol that has ports; None is any."""
 
     def __str__(self) -> str:
         """As swanctl and VICI take it: protocols by number, for charon refuses some of the names."""
-        return f"{self.network}" if self.protocol is None else f"{self.network}[{self.protocol}]"
+        if self.protocol is None:
+            return f"{self.network}"
+        return f"{self.network}[{self.protocol}{'' if self.port is None else f'/{self.port}'}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +54,33 @@ class SelectorPair:
     remote: Selector
 
 
+class HostTraffic(enum.IntEnum):
+    """Traffic of the two routers themselves that is protected as a softwire's is; beyond every tunnel type's number."""
+
+    BGP = 0x10000
+    """The BGP session (RFC 5619 §4.4.1)."""
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return "BGP session"
+
+
+SoftwireType: TypeAlias = TunnelType | HostTraffic
+
+
 @dataclass(frozen=True, slots=True)
 class SoftwireId:
     """What makes two softwires the same; everything else about one may change under it."""
 
     local: Address
     remote: Address
-    type: TunnelType
+    type: SoftwireType
     color: int | None = None
 
     def __str__(self) -> str:
         color = "" if self.color is None else f" colour {self.color}"
         return f"{self.local} - {self.remote} {self.type.label}{color}"
-
-
-@dataclass(frozen=True, slots=True)
-class PinnedKey:
-    """A public key the peer may authenticate with, already found equal to an authenticator it advertised."""
-
-    authenticator: bytes
-    """SHA-1 over the SubjectPublicKeyInfo, 20 octets (RFC 5566 §4 by way of RFC 7296 §3.7)."""
-    spki: bytes
-    """DER SubjectPublicKeyInfo."""
-    origin: str
-    """Where the key was found: a file's path, or "sub-TLV 126"."""
 
 
 class Level(enum.StrEnum):
@@ -132,12 +140,12 @@ class Softwire:
     id: SoftwireId
     mode: Mode
     selectors: frozenset[SelectorPair]
-    keys: tuple[PinnedKey, ...]
-    """Any of these may authenticate the peer (RFC 5566 §4.1)."""
+    credentials: tuple[Credential, ...]
+    """By any of these the peer may authenticate (RFC 5566 §4.1)."""
     profile: Profile
     interface: Interface | None = None
     """None: prefixes are the selectors (data plane ``policy``), or others make the interface."""
     prefixes: tuple[Network, ...] = ()
-    """Destinations it serves, in order."""
+    """Destinations it serves, in order: what the peer sends from, too."""
     may_initiate: bool = True
-    """False towards a peer that only transmits (RFC 5566 §4.1, tunnel type 3): we answer, it initiates."""
+    """False towards a peer that only transmits (RFC 5566 §4.1, tunnel type 3): we answer and send nothing."""

@@ -11,7 +11,7 @@ from softmesh.charon.ability import Ability as CharonAbility
 from softmesh.config.values import DataPlane, DataPlaneMode, Selectors
 from softmesh.control.fabric import fabric_of
 from softmesh.dataplane.ability import Ability as KernelAbility
-from softmesh.mesh.softwire import InterfaceKind
+from softmesh.mesh.softwire import HostTraffic, InterfaceKind, SoftwireType
 
 STOCK = CharonAbility("5.9.8", kernel_libipsec=False, ml_kem=False)
 LIBIPSEC = CharonAbility("5.9.8", kernel_libipsec=True, ml_kem=False)
@@ -20,6 +20,7 @@ ONLY_VTI = KernelAbility(xfrm_interface=False, vti=True, reason="this kernel has
 NEITHER = KernelAbility(xfrm_interface=False, vti=False, reason="this kernel has neither XFRM interfaces nor VTI")
 TRANSPORT = {
     TunnelType.IP_IN_IP_IPSEC_TRANSPORT, TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT, TunnelType.GRE, TunnelType.L2TPV3,
+    HostTraffic.BGP,
 }  # fmt: skip
 
 
@@ -47,7 +48,7 @@ TRANSPORT = {
 )  # fmt: skip
 def test_the_data_plane_and_why(
     mode: DataPlaneMode, kernel: KernelAbility, charon: CharonAbility, tunnel: InterfaceKind | None,
-    unable: set[TunnelType], reason: str,
+    unable: set[SoftwireType], reason: str,
 ) -> None:  # fmt: skip
     fabric = fabric_of(DataPlane(mode=mode), kernel, charon)
     assert fabric.tunnel == tunnel

@@ -17,6 +17,8 @@ GUARD = Guard(
     local_prefixes=(ip_network("10.1.0.0/16"), ip_network("2001:db8:1001::/48")),
     outside=frozenset({ip_address("192.0.2.254"), ip_address("203.0.113.9")}),
     core_devices=frozenset({"eth7"}),
+    under_ipsec=frozenset({ip_address("192.0.2.254"), ip_address("2001:db8:f::fe")}),
+    near=frozenset({ip_address("192.0.2.254")}),
 )
 IPV6 = replace(GUARD, endpoint=ip_address("2001:db8:f::1"), endpoints=(ip_network("2001:db8:f::/48"),))
 GUARDED = Guarded(
@@ -52,6 +54,10 @@ def test_what_the_sets_hold() -> None:
         "sources6": set(),
         "labelled4": {f"{mark} . 10.3.0.1"},
         "labelled6": {f"{mark} . 2001:db8:1003::/48"},
+        "under_ipsec4": {"192.0.2.254"},
+        "under_ipsec6": {"2001:db8:f::fe"},
+        "near4": {"192.0.2.254"},
+        "near6": set(),
     }
 
 

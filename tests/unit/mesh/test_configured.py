@@ -10,11 +10,13 @@ import pytest
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Route
 from softmesh.mesh.configured import CONFIGURATION, ConfiguredSoftwire
+from softmesh.mesh.credential import PinnedKey
 from softmesh.mesh.desired import Desired, fold
 from softmesh.mesh.policy import Fabric
 from softmesh.mesh.refusal import Rule
-from softmesh.mesh.softwire import InterfaceKind, Mode
+from softmesh.mesh.softwire import HostTraffic, InterfaceKind, Mode
 from softmesh.mesh.trust import AnnouncedKeys, KeySource
+from softmesh.mesh.trust_policy import TrustMode, TrustPolicy
 from tests.unit.mesh.routes import attribute, hash_of, policy, route
 from tests.unit.mesh.test_desired import Directory, only
 
@@ -55,6 +57,42 @@ def test_destinations_are_served() -> None:
 def test_ip_in_ip_that_others_route_into_carries_both_families() -> None:
     softwire = only(folded(configured(TunnelType.IP_IN_IP_IPSEC_TRANSPORT)))
     assert {pair.local.protocol for pair in softwire.selectors} == {4, 41}
+
+
+def session(**values: Any) -> ConfiguredSoftwire:
+    return ConfiguredSoftwire(REMOTE, HostTraffic.BGP, (hash_of("other"),), **values)
+
+
+def test_a_bgp_session_is_protected_whichever_end_connected() -> None:
+    softwire = only(folded(session(local=ip_address("2001:db8:f::b"))))
+    assert str(softwire.id) == "2001:db8:f::b - 2001:db8:f::9 BGP session"
+    assert softwire.mode is Mode.TRANSPORT
+    assert {(str(pair.local), str(pair.remote)) for pair in softwire.selectors} == {
+        ("2001:db8:f::b/128[6/179]", "2001:db8:f::9/128[6]"),
+        ("2001:db8:f::b/128[6]", "2001:db8:f::9/128[6/179]"),
+    }
+    assert (softwire.interface, softwire.prefixes) == (None, ())
+
+
+def test_a_bgp_session_counts_as_no_softwire_to_a_peer() -> None:
+    desired = folded(session(), routes=(route(value=attribute()),), max_softwires=1)
+    assert {wire.type for wire in desired.softwires} == {HostTraffic.BGP, TunnelType.IPSEC_TUNNEL}
+    assert not desired.pending
+
+
+@pytest.mark.parametrize("mode", list(TrustMode))
+def test_the_key_of_a_bgp_neighbour_is_pinned_whatever_the_mesh_trusts(mode: TrustMode) -> None:
+    (credential,) = only(folded(session(), trust=TrustPolicy(mode))).credentials
+    assert isinstance(credential, PinnedKey)
+    assert credential.authenticator == hash_of("other")
+
+
+def test_a_prefix_never_draws_in_a_bgp_neighbour() -> None:
+    learned = route("2001:db8:f::8/125", attribute(endpoint="2001:db8:f::2"), received_at=1.0)
+    desired = folded(session(), routes=(learned,), prefixes=(ip_network("2001:db8::/32"),))
+    assert [wire.type for wire in desired.softwires] == [HostTraffic.BGP]
+    (pending,) = desired.pending.values()
+    assert pending.refusal.rule is Rule.CAPTURE
 
 
 def test_no_key_no_softwire() -> None:
