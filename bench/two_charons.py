@@ -38,12 +38,12 @@ from softmesh.config import load
 from softmesh.control.client import ask
 from softmesh.control.settings import policy_of
 from softmesh.errors import Unreachable
+from softmesh.mesh.credential import PinnedKey
 from softmesh.mesh.identity import Identity, identity_from_pem
 from softmesh.mesh.softwire import (
     Address,
     Level,
     Mode,
-    PinnedKey,
     Profile,
     Selector,
     SelectorPair,
@@ -238,7 +238,7 @@ class TwoCharons:
             (PinnedKey(theirs.authenticator, theirs.spki, "bench"),),
             self._profile,
         )
-        (connection,) = render(softwire, own.authenticator)
+        (connection,) = render(softwire, (own.own_key,))
         return connection
 
     @property

@@ -13,7 +13,7 @@ from lab.namespace import LAB, Namespace, Process, program
 SETTINGS = Path(__file__).resolve().parent.parent / "strongswan" / "softmesh.conf"
 
 _PLUGINS = (
-    "random nonce openssl aes sha1 sha2 hmac kdf pem pkcs1 pkcs8 pubkey x509 constraints "
+    "random nonce openssl aes sha1 sha2 hmac kdf pem pkcs1 pkcs8 pubkey x509 revocation constraints "
     "{kernel} socket-default counters updown vici"
 )
 

@@ -10,6 +10,7 @@ import socket
 import sys
 
 import vici
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -66,39 +67,21 @@ class Impostor:
 
         Returns charon's words on why that failed, or an empty string if it did not.
         """
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(30)
-            connection.connect(str(self.charon.vici))
-            session = vici.Session(connection)
-            key = Ed25519PrivateKey.generate()
-            session.load_key({
-                "type": "any",
-                "data": key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
-            })  # fmt: skip
-            plan = self.mesh.plan
-            child = {
-                "local_ts": [self.prefix],
-                "remote_ts": [plan.island(victim)],
-                "esp_proposals": ["aes256gcm16-x25519"],
-            }
-            session.load_conn({"attack": {
-                "version": "2",
-                "local_addrs": [self.endpoint],
-                "remote_addrs": [plan.endpoint(victim)],
-                "proposals": ["aes256gcm16-prfsha384-x25519"],
-                "local": {"auth": "pubkey", "id": f"@#{stolen.hex()}", "pubkeys": [
-                    key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-                ]},
-                "remote": {"auth": "pubkey", "id": "%any"},
-                "children": {"all": child},
-            }})  # fmt: skip
-            heard = []
-            try:
-                for line in session.initiate({"ike": "attack", "child": "all", "timeout": "8000"}):
-                    heard.append(text(line.get("msg")))
-            except vici.exception.CommandException as error:
-                return next((line for line in reversed(heard) if line.startswith("received ")), str(error))
-            return "" if self.established() else "; ".join(heard)
+        return self.ask(victim, f"@#{stolen.hex()}", Ed25519PrivateKey.generate())
+
+    def ask(
+        self,
+        victim: int,
+        identity: str,
+        key: Ed25519PrivateKey | bytes,
+        *,
+        certificate: x509.Certificate | None = None,
+        authority: x509.Certificate | None = None,
+    ) -> str:
+        """Ask a router for its softwire, as ``ask`` of this module does."""
+        plan = self.mesh.plan
+        ends, prefixes = (self.endpoint, plan.endpoint(victim)), (self.prefix, plan.island(victim))
+        return ask(self.charon, ends, prefixes, identity, key, certificate=certificate, authority=authority)
 
     def established(self) -> bool:
         """Whether it has an IKE_SA with anybody."""
@@ -107,3 +90,64 @@ class Impostor:
     def close(self) -> None:
         """Stop it."""
         self.namespace.close()
+
+
+def ask(
+    charon: Charon,
+    ends: tuple[str, str],
+    prefixes: tuple[str, str],
+    identity: str,
+    key: Ed25519PrivateKey | bytes,
+    *,
+    certificate: x509.Certificate | None = None,
+    authority: x509.Certificate | None = None,
+) -> str:
+    """Have a charon ask another for a CHILD SA under an identity, with a private key or a pre-shared one.
+
+    ``ends`` are the addresses and ``prefixes`` the selectors, ours first. ``certificate``: shown instead of nothing;
+    ``authority``: the one that we take the other's certificate from. Returns charon's words on why that failed, or an
+    empty string if it did not.
+    """
+    local: dict[str, object] = {"id": identity}
+    remote: dict[str, object] = {"id": "%any"}
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(30)
+        connection.connect(str(charon.vici))
+        session = vici.Session(connection)
+        if isinstance(key, bytes):
+            session.load_shared({"id": "attack", "type": "IKE", "data": key, "owners": [identity]})
+            local["auth"] = remote["auth"] = "psk"
+        else:
+            pkcs8 = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+            session.load_key({"type": "any", "data": pkcs8})
+            public = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+            local["auth"] = remote["auth"] = "pubkey"
+            if certificate is None:
+                local["pubkeys"] = [public]
+            else:
+                local["certs"] = [certificate.public_bytes(Encoding.DER)]
+        if authority is not None:
+            remote["cacerts"] = [authority.public_bytes(Encoding.DER)]
+        child = {
+            "local_ts": [prefixes[0]],
+            "remote_ts": [prefixes[1]],
+            "esp_proposals": ["aes256gcm16-x25519"],
+        }
+        session.load_conn({"attack": {
+            "version": "2",
+            "local_addrs": [ends[0]],
+            "remote_addrs": [ends[1]],
+            "proposals": ["aes256gcm16-prfsha384-x25519"],
+            "send_cert": "always",
+            "local": local,
+            "remote": remote,
+            "children": {"all": child},
+        }})  # fmt: skip
+        heard = []
+        try:
+            for line in session.initiate({"ike": "attack", "child": "all", "timeout": "8000"}):
+                heard.append(text(line.get("msg")))
+        except vici.exception.CommandException as error:
+            return next((line for line in reversed(heard) if line.startswith("received ")), str(error))
+    established = any("established" in line and "attack" in line for line in heard)
+    return "" if established else "; ".join(heard)

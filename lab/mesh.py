@@ -15,6 +15,7 @@ from __future__ import annotations
 import enum
 import secrets
 import shutil
+import signal
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -188,6 +189,12 @@ class Afbr:
         )  # fmt: skip
         return self.bridge
 
+    def reload(self) -> None:
+        """Write mesh.yaml, and have ``softmesh run`` read it again."""
+        self.write_configuration()
+        assert self.bridge is not None
+        self.bridge.signal(signal.SIGHUP)
+
     def softmesh(self, *arguments: str, check: bool = True) -> str:
         """Run a ``softmesh`` command on this router; returns its output."""
         return self.namespace.run(*SOFTMESH, *arguments, check=check).stdout
@@ -236,12 +243,15 @@ class Mesh:
         dual: bool = False,
         settings: Mapping[str, Any] | None = None,
         charon: str = "",
+        signed: bool = True,
+        ttl_security: bool = False,
     ) -> None:
         """Build it; nothing of Softmesh runs yet.
 
         ``spare``: sessions the reflector keeps for routers added later. ``libipsec``: ESP in user space, for a kernel
         that has none. ``dual``: islands of both families. ``settings``: merged into every mesh.yaml, section by
-        section. ``charon``: further settings of every charon.
+        section. ``charon``: further settings of every charon. ``signed``: whether the reflector wants TCP-MD5;
+        ``ttl_security``: whether it wants GTSM.
         """
         self.plan = Plan(direction, dual)
         self.libipsec = libipsec
@@ -253,12 +263,18 @@ class Mesh:
         self.core.ip("link", "add", "br0", "type", "bridge")
         self.core.ip("link", "set", "br0", "up")
         self.reflector_address = self.plan.endpoint(254)
-        self._rr = Namespace("rr")
-        link(self._rr, "core0", self.core, "rr")
+        self.rr = Namespace("rr")
+        link(self.rr, "core0", self.core, "rr")
         self.core.ip("link", "set", "rr", "master", "br0")
-        self._rr.address("core0", f"{self.reflector_address}/{self.plan.core_length}")
+        self.rr.address("core0", f"{self.reflector_address}/{self.plan.core_length}")
         clients = [self.plan.endpoint(number) for number in range(1, size + spare + 1)]
-        self.reflector = Bird(self._rr, self.reflector_address, clients, self.password)
+        self.reflector = Bird(
+            self.rr,
+            self.reflector_address,
+            clients,
+            self.password if signed else None,
+            ttl_security=ttl_security,
+        )
         self.afbrs: dict[int, Afbr] = {}
         for number in range(1, size + 1):
             self.add(number)
@@ -278,7 +294,7 @@ class Mesh:
         """Remove it all, and the files with it: a mesh built next starts from nothing."""
         for afbr in self.afbrs.values():
             afbr.close()
-        self._rr.close()
+        self.rr.close()
         self.core.close()
         for home in LAB.iterdir():
             if home.is_dir():

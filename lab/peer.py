@@ -22,7 +22,8 @@ from softmesh.charon.observed import ChildSa, IkeSa
 from softmesh.charon.packet import Section
 from softmesh.charon.render import render
 from softmesh.charon.vici import Vici
-from softmesh.mesh.softwire import PinnedKey, Softwire
+from softmesh.mesh.credential import OwnKey, PinnedKey
+from softmesh.mesh.softwire import Softwire
 
 WITHIN = 15.0
 """Seconds in which charon does what is awaited of it, a slow guest's included."""
@@ -80,7 +81,7 @@ class Peer:
 
     def rendered(self, softwire: Softwire) -> Connection:
         """The connection of a softwire whose peer has one key."""
-        (connection,) = render(softwire, self.key.authenticator)
+        (connection,) = render(softwire, (OwnKey(self.key.authenticator),))
         return connection
 
     async def initiate(self, connection: Connection) -> None:

@@ -61,9 +61,7 @@ def reload(mesh: Mesh, settle: Callable[[Afbr], None]) -> None:
     """Change every router's mesh.yaml with ``settle`` and have it taken over."""
     for afbr in mesh.afbrs.values():
         settle(afbr)
-        afbr.write_configuration()
-        assert afbr.bridge is not None
-        afbr.bridge.signal(signal.SIGHUP)
+        afbr.reload()
 
 
 def carries(mesh: Mesh, case: Case) -> None:

@@ -38,8 +38,9 @@ from softmesh.charon.verify import verify, verify_peer
 from softmesh.charon.vici import CommandError
 from softmesh.charon.watch import Watch
 from softmesh.errors import Unreachable
+from softmesh.mesh.credential import OwnKey, PinnedKey
 from softmesh.mesh.public_key import key_id
-from softmesh.mesh.softwire import Level, Mode, PinnedKey, Profile, Selector, SelectorPair, Softwire, SoftwireId
+from softmesh.mesh.softwire import Level, Mode, Profile, Selector, SelectorPair, Softwire, SoftwireId
 
 EVENTS = ("ike-updown", "ike-rekey", "child-updown", "child-rekey", "no-such-event")
 PROFILE = Profile(Level.ENCRYPT, ("aes256gcm16-prfsha384-x25519",), ("aes256gcm16-x25519",))
@@ -449,7 +450,7 @@ async def test_transport_mode_is_taken_as_rendered(routers: Routers, protocol: i
     host = [Selector(ip_network(router.address), protocol) for router in (left, right)]
     identity = SoftwireId(ip_address(left.address), ip_address(right.address), TunnelType.IP_IN_IP_IPSEC_TRANSPORT)
     softwire = Softwire(identity, Mode.TRANSPORT, frozenset({SelectorPair(*host)}), (right.key.pinned,), PROFILE)
-    (connection,) = render(softwire, left.key.authenticator)
+    (connection,) = render(softwire, (OwnKey(left.key.authenticator),))
     await left.driver.load_connection(connection)
     (listed,) = await left.vici.stream("list-conns", None, "list-conn")
     conn = listed[connection.name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,13 +29,6 @@ def own_key() -> bytes:
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def reload(afbr: Afbr) -> None:
-    """Have the bridge read mesh.yaml again."""
-    afbr.write_configuration()
-    assert afbr.bridge is not None
-    afbr.bridge.signal(signal.SIGHUP)
-
-
 def state(afbr: Afbr, remote: str) -> str:
     return str(afbr.wires().get(remote, {}).get("state", ""))
 
@@ -60,11 +52,11 @@ def test_key_directory_is_watched_and_rsa_keys_work_through_it() -> None:
         eventually(lambda: meshed([left, right]), within=20, what="the keys are noticed and the softwire is up")
         # A source of keys that is no longer trusted counts no more, from the reload on.
         left.settings["trust"]["keys"] = []
-        reload(left)
+        left.reload()
         eventually(lambda: state(left, right.endpoint) == "pending-key", within=20, what="no source, no key")
         assert "softmesh-" not in left.charon.swanctl("--list-sas")
         left.settings["trust"]["keys"] = [{"directory": "keys"}]
-        reload(left)
+        left.reload()
         eventually(lambda: meshed([left, right]), within=20, what="the softwire is back")
         (left.home / "keys" / "peer.pem").unlink()
         eventually(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from softmesh.charon.connection import Connection
+from softmesh.charon.connection import Connection, Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,4 +84,60 @@ class LoadKey:
         return "load our private key"
 
 
-Action: TypeAlias = LoadConnection | UnloadConnection | Initiate | TerminateIke | TerminateChild | LoadKey
+@dataclass(frozen=True, slots=True)
+class UnloadKey:
+    """Take a private key of ours from charon."""
+
+    key_id: str
+    """VICI's identifier of it, in hex."""
+
+    def describe(self) -> str:
+        """One line for ``softmesh plan``."""
+        return f"unload our private key {self.key_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSecret:
+    """Give charon a pre-shared key, or replace the one of its name."""
+
+    secret: Secret
+
+    def describe(self) -> str:
+        """One line for ``softmesh plan``; nothing of the key is in it."""
+        return f"load pre-shared key {self.secret.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadSecret:
+    """Take a pre-shared key of ours from charon."""
+
+    name: str
+
+    def describe(self) -> str:
+        """One line for ``softmesh plan``."""
+        return f"unload pre-shared key {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRevocationList:
+    """Give charon a CRL; it keeps the newest of each issuer."""
+
+    der: bytes = field(repr=False)
+
+    def describe(self) -> str:
+        """One line for ``softmesh plan``."""
+        return f"load revocation list of {len(self.der)} octets"
+
+
+Action: TypeAlias = (
+    LoadConnection
+    | UnloadConnection
+    | Initiate
+    | TerminateIke
+    | TerminateChild
+    | LoadKey
+    | UnloadKey
+    | LoadSecret
+    | UnloadSecret
+    | LoadRevocationList
+)

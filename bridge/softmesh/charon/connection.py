@@ -7,7 +7,8 @@ hence digests, of their own, and come and go under a connection that stays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import enum
+from dataclasses import dataclass, field
 
 from softmesh.charon.packet import Request
 from softmesh.mesh.softwire import Level, Mode
@@ -32,7 +33,7 @@ class Child:
     mark: int | None = None
     """The mark that binds them to a VTI; None for none."""
 
-    def to_vici(self) -> dict[str, Request | str | list[str]]:
+    def to_vici(self) -> dict[str, Request | str | int | list[str]]:
         """The child's section of load-conn."""
         return {
             "mode": str(self.mode),
@@ -42,6 +43,8 @@ class Child:
             "ah_proposals" if self.level is Level.AH else "esp_proposals": list(self.proposals),
             **self._binding(),
             "rekey_time": "1h",
+            # RFC 4303 §3.4.3: 32 at least, 64 should be the default; charon's own is 32.
+            "replay_window": 64,
             # The bridge initiates and repairs. With start or trap, changing or unloading the connection would
             # close the SAs of the children that stay.
             "start_action": "none",
@@ -58,19 +61,78 @@ class Child:
         return {}
 
 
+class Method(enum.StrEnum):
+    """How one side authenticates (RFC 7296 §2.15), spelled as VICI spells it."""
+
+    PUBLIC_KEY = "pubkey"
+    PRE_SHARED_KEY = "psk"
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """One side of a connection (swanctl.conf: connections.<conn>.local, .remote)."""
+
+    method: Method
+    identity: str
+    public_keys: tuple[bytes, ...] = ()
+    """DER SubjectPublicKeyInfo; of the peer: it must have one of them."""
+    certificates: tuple[bytes, ...] = ()
+    """DER; ours to show, or of the peer: it must have one of them."""
+    authorities: tuple[bytes, ...] = ()
+    """DER; of the peer: one of them must have signed its certificate."""
+    unrevoked: bool = False
+    """Of the peer: only a certificate that a valid CRL does not list."""
+
+    def to_vici(self) -> dict[str, Request | str | list[str] | list[bytes]]:
+        """The side's section of load-conn."""
+        section: dict[str, Request | str | list[str] | list[bytes]] = {"auth": str(self.method), "id": self.identity}
+        for key, values in (
+            ("pubkeys", self.public_keys),
+            ("certs", self.certificates),
+            ("cacerts", self.authorities),
+        ):
+            if values:
+                section[key] = list(values)
+        if self.unrevoked:
+            section["revocation"] = "strict"
+        return section
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A pre-shared key towards one peer."""
+
+    name: str
+    """Carries a digest, as those of connections do."""
+    owner: str
+    """The peer's identity. Ours is none of the owners: charon would try the key for each of our peers."""
+    data: bytes = field(repr=False)
+
+    def to_vici(self) -> Request:
+        """The message of load-shared."""
+        return {"id": self.name, "type": "IKE", "data": self.data, "owners": [self.owner]}
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection (swanctl.conf: connections.<conn>): one peer with one pinned key."""
+    """A connection (swanctl.conf: connections.<conn>): one way in which one peer may authenticate."""
 
     name: str
     local_address: str
     remote_address: str
-    local_id: str
-    remote_id: str
-    remote_spki: bytes
+    local: Authentication
+    remote: Authentication
     ike_proposals: tuple[str, ...]
     children: tuple[Child, ...]
     """In order of name."""
+    secret: Secret | None = None
+    """Without which it is of no use; loaded before it."""
+    over_time: int | None = None
+    """Seconds an IKE_SA may live after the time it should have been rekeyed; None: charon's default.
+
+    charon takes a standing IKE_SA for any connection that is its own connection's equal but for the name. Where only
+    what is not said in a connection has changed, this makes the difference, so that the peer authenticates anew.
+    """
 
     def to_vici(self) -> dict[str, Request]:
         """The message of load-conn."""
@@ -86,13 +148,15 @@ class Connection:
                 # had, which "never" would keep. "replace" would also drop one of two crossing initiations.
                 "unique": "no",
                 "rekey_time": "4h",
+                **({} if self.over_time is None else {"over_time": f"{self.over_time}s"}),
                 # Neither applies a change of configuration, and reauthentication breaks before it makes.
                 "reauth_time": "0s",
                 "dpd_delay": "30s",
-                "send_cert": "never",
-                "send_certreq": False,
-                "local": {"auth": "pubkey", "id": self.local_id},
-                "remote": {"auth": "pubkey", "id": self.remote_id, "pubkeys": [self.remote_spki]},
+                # charon that knows no authority asks for no certificate, and "ifasked" would then show none.
+                "send_cert": "always" if self.local.certificates else "never",
+                "send_certreq": bool(self.remote.authorities),
+                "local": self.local.to_vici(),
+                "remote": self.remote.to_vici(),
                 "children": {child.name: child.to_vici() for child in self.children},
             }
         }

@@ -8,11 +8,15 @@ from softmesh.charon.actions import (
     Initiate,
     LoadConnection,
     LoadKey,
+    LoadRevocationList,
+    LoadSecret,
     TerminateChild,
     TerminateIke,
     UnloadConnection,
+    UnloadKey,
+    UnloadSecret,
 )
-from softmesh.charon.connection import OWNED, Connection
+from softmesh.charon.connection import OWNED, Connection, Secret
 from softmesh.charon.observed import Observed
 from softmesh.charon.render import load_key_message
 from softmesh.charon.vici import CommandError, Vici, ViciConnection
@@ -46,14 +50,34 @@ class Driver:
                 await self.terminate_child(unique_id)
             case LoadKey(private_key):
                 await self.load_key(private_key)
+            case UnloadKey(key_id):
+                await self._unload("unload-key", key_id)
+            case LoadSecret(secret):
+                await self.load_secret(secret)
+            case UnloadSecret(name):
+                _check_owned(name)
+                await self._unload("unload-shared", name)
+            case LoadRevocationList(der):
+                await self.load_revocation_list(der)
 
-    async def observe(self) -> Observed:
-        """Look once at all that charon holds: three commands, however many softwires there are."""
+    async def observe(self, *, revocation_lists: bool = False) -> Observed:
+        """Look once at all that charon holds: four commands, however many softwires there are.
+
+        ``revocation_lists``: a fifth, for the CRLs it has.
+        """
         conns = await self._vici.stream("list-conns", None, "list-conn")
         # Never with noblock, which leaves out SAs that are busy: those would look like gone.
         sas = await self._vici.stream("list-sas", None, "list-sa")
         keys = await self._vici.request("get-keys")
-        return Observed(listing.connections(conns), listing.ike_sas(sas), listing.key_ids(keys))
+        secrets = await self._vici.request("get-shared")
+        crls = await self._vici.stream("list-certs", {"type": "X509_CRL"}, "list-cert") if revocation_lists else []
+        return Observed(
+            listing.connections(conns),
+            listing.ike_sas(sas),
+            listing.key_ids(keys),
+            listing.secret_names(secrets),
+            listing.certificates(crls),
+        )
 
     async def ability(self) -> ability.Ability:
         """What this charon can: constant while it runs."""
@@ -96,6 +120,24 @@ class Driver:
     async def load_key(self, private_key: bytes) -> None:
         """Load a private key in PEM or DER."""
         await self._vici.request("load-key", load_key_message(private_key))
+
+    async def load_secret(self, secret: Secret) -> None:
+        """Load a pre-shared key, in place of the one that has its name."""
+        _check_owned(secret.name)
+        await self._vici.request("load-shared", secret.to_vici())
+
+    async def load_revocation_list(self, der: bytes) -> None:
+        """Load a CRL in DER; charon keeps the newest of each issuer."""
+        await self._vici.request("load-cert", {"type": "X509_CRL", "data": der})
+        # It also caches CRLs with whom it found to have signed them, and would go on with an older one from there.
+        await self._vici.request("flush-certs", {"type": "X509_CRL"})
+
+    async def _unload(self, command: str, name: str) -> None:
+        try:
+            await self._vici.request(command, {"id": name})
+        except CommandError as error:
+            if "not found" not in error.errmsg:
+                raise
 
     async def _terminate(self, message: dict[str, str | bool | int]) -> None:
         try:

@@ -52,9 +52,17 @@ _NOTIFIED = {
 """Notify message types that peers answer with (RFC 7296 §3.10.1), in an operator's words."""
 
 _IMPOSTOR = "the peer has another key or identity than it announced"
+_CERTIFICATE = {
+    r"certificate was revoked on ": "the peer's certificate is revoked",
+    r"\s*crl is stale: ": "the revocation list is out of date; put the CA's newest in trust.revocation_lists",
+    r"certificate status is (unknown|not available)": "no revocation list tells whether the peer's certificate is good",
+    r"subject certificate invalid ": "the peer's certificate is not valid at this time",
+    r"no issuer certificate found for ": "the peer's certificate is of none of our authorities",
+}
 _LOGGED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), reason)
     for pattern, reason in (
+        *_CERTIFICATE.items(),
         (r"establishing IKE_SA failed, peer not responding", "the peer does not answer"),
         (r"constraint check failed: ", _IMPOSTOR),
         (r"no trusted \w+ public key found for ", _IMPOSTOR),
@@ -125,6 +133,8 @@ class Failures:
             held = self._told.get(failure.connection)
             # Either end initiates at times: what one learns as a responder is the better answer for both.
             known = held is not None and held.both_known and held.disagreement is failure.disagreement
+            # What is wrong with a certificate comes first, and that the peer is not authenticated, in the end.
+            known |= held is not None and held.reason in _CERTIFICATE.values() and failure.reason == _IMPOSTOR
             if not known:
                 self._told[failure.connection] = failure
 

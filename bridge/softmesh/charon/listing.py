@@ -41,6 +41,18 @@ def key_ids(reply: Section) -> frozenset[str]:
     return frozenset(text(key) for key in keys) if isinstance(keys, list) else frozenset()
 
 
+def secret_names(reply: Section) -> frozenset[str]:
+    """Names of our pre-shared keys, from the reply to get-shared."""
+    names = reply.get("keys", [])
+    found = (text(name) for name in names) if isinstance(names, list) else ()
+    return frozenset(name for name in found if name.startswith(OWNED))
+
+
+def certificates(listed: Iterable[Section]) -> frozenset[bytes]:
+    """Certificates or CRLs in DER, from the ``list-cert`` events of list-certs."""
+    return frozenset(data for event in listed if isinstance(data := event.get("data"), bytes))
+
+
 def is_up(event: Section) -> bool:
     """Whether an ike-updown or child-updown event says up: a down event lacks the key."""
     return event.get("up") == b"yes"

@@ -1,11 +1,11 @@
-"""What charon holds, as found by one list-conns, one list-sas and one get-keys."""
+"""What charon holds, as found by one list-conns, list-sas, get-keys and get-shared each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from softmesh.charon.actions import Action, LoadConnection, UnloadConnection
+from softmesh.charon.actions import Action, LoadConnection, LoadSecret, UnloadConnection, UnloadSecret
 
 INSTALLED = "INSTALLED"
 _CARRYING = frozenset({INSTALLED, "REKEYING"})
@@ -77,6 +77,10 @@ class Observed:
     ike_sas: tuple[IkeSa, ...]
     key_ids: frozenset[str]
     """Private keys charon holds, by VICI's own identifier: SHA-1 over the subjectPublicKey's bits, in hex."""
+    secrets: frozenset[str] = frozenset()
+    """Names of our pre-shared keys."""
+    revocation_lists: frozenset[bytes] = frozenset()
+    """CRLs it holds, DER; only where they were asked for."""
 
     def after(self, actions: Iterable[Action]) -> Observed:
         """What a look would find once these actions have been applied, as far as that is certain: what is loaded.
@@ -84,10 +88,15 @@ class Observed:
         SAs take their time, so they are as they were.
         """
         connections = dict(self.connections)
+        secrets = set(self.secrets)
         for action in actions:
             if isinstance(action, LoadConnection):
                 children = frozenset(child.name for child in action.connection.children)
                 connections[action.connection.name] = children
             elif isinstance(action, UnloadConnection):
                 connections.pop(action.name, None)
-        return replace(self, connections=connections)
+            elif isinstance(action, LoadSecret):
+                secrets.add(action.secret.name)
+            elif isinstance(action, UnloadSecret):
+                secrets.discard(action.name)
+        return replace(self, connections=connections, secrets=frozenset(secrets))

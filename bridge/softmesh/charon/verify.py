@@ -67,10 +67,10 @@ def verify_peer(ike_sa: IkeSa, connection: Connection) -> str | None:
         if parse_network(found) != parse_network(asked):
             return f"asked for {side} address {asked}, found {found or 'none'}"
     for side, asked, found in (
-        ("local", connection.local_id, ike_sa.local_id),
-        ("remote", connection.remote_id, ike_sa.remote_id),
+        ("local", connection.local.identity, ike_sa.local_id),
+        ("remote", connection.remote.identity, ike_sa.remote_id),
     ):
-        if found not in _printed_identity(asked):
+        if found not in printed_identity(asked):
             return f"asked for {side} identity {asked}, found {found or 'none'}"
     return None
 
@@ -136,8 +136,10 @@ def _printed_number(number: int | None) -> str:
     return "none" if number is None else f"{number:#x}"
 
 
-def _printed_identity(identity: str) -> tuple[str, ...]:
-    """How list-sas prints an ID_KEY_ID: octets in hex with colons, or as they are where all are printable."""
+def printed_identity(identity: str) -> tuple[str, ...]:
+    """How list-sas may print an identity: an ID_KEY_ID's octets in hex with colons, or as they are where printable."""
+    if not identity.startswith("@#"):
+        return (identity,)
     octets = bytes.fromhex(identity.removeprefix("@#"))
     plain = (octets.decode(),) if octets.isascii() and octets.decode().isprintable() else ()
     return (octets.hex(":"), *plain)

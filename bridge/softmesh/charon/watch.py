@@ -85,8 +85,10 @@ class Watch:
         """Let no look serve that was made before now: something may have changed without an event."""
         self.look_due = 0.0
 
-    async def look(self) -> Observed:
+    async def look(self, *, revocation_lists: bool = False) -> Observed:
         """What charon holds: by the last look while that serves, else by a new one.
+
+        ``revocation_lists``: the CRLs too, which hardly anybody needs.
 
         It serves while nothing is known to have changed, for a moment after our own actions, whose certain part is
         accounted for, and for a moment after itself whatever happens: in a burst of UPDATEs or events a listing for
@@ -101,7 +103,7 @@ class Watch:
             try:
                 if self.ability is None:
                     self.ability = await self._driver.ability()
-                self._observed = await self._driver.observe()
+                self._observed = await self._driver.observe(revocation_lists=revocation_lists)
             finally:
                 self._asked_at = None
             self._loaded = frozenset(self._observed.connections)

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from softmesh.charon.actions import Action, TerminateIke, UnloadConnection
+from softmesh.charon.actions import Action, TerminateIke, UnloadConnection, UnloadSecret
 from softmesh.charon.driver import Driver
 from softmesh.charon.vici import ViciConnection
 from softmesh.config import Config
@@ -47,6 +47,7 @@ async def _charon(path: Path, done: list[str], left: list[str]) -> None:
         driver = Driver(connection)
         observed = await driver.observe()
         actions: list[Action] = [UnloadConnection(name) for name in observed.connections]
+        actions += [UnloadSecret(name) for name in observed.secrets]
         actions += [TerminateIke(ike.unique_id, ike.connection) for ike in observed.ike_sas]
         for action in actions:
             await driver.apply(action)

@@ -7,7 +7,7 @@ nothing: run twice on the same input it says the same, and run after its actions
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from softmesh.charon.actions import (
@@ -15,8 +15,11 @@ from softmesh.charon.actions import (
     Initiate,
     LoadConnection,
     LoadKey,
+    LoadRevocationList,
+    LoadSecret,
     TerminateChild,
     TerminateIke,
+    UnloadKey,
 )
 from softmesh.charon.connection import Child, Connection
 from softmesh.charon.failure import Failure, explain
@@ -25,6 +28,7 @@ from softmesh.charon.render import merge, render
 from softmesh.charon.verify import verify, verify_peer
 from softmesh.control.progress import Pace, Progress, State, backoff, elected, takeover_at
 from softmesh.control.succession import Claim, removals
+from softmesh.mesh.certificate import supersedes
 from softmesh.mesh.desired import Desired
 from softmesh.mesh.identity import Identity
 from softmesh.mesh.refusal import Refusal
@@ -62,31 +66,33 @@ def plan(
     progress: Mapping[SoftwireId, Progress],
     now: float,
     *,
-    own: Identity,
+    own: tuple[Identity, ...],
     pace: Pace,
     may_remove: bool,
     failures: Mapping[str, Failure] | None = None,
     blocked: Mapping[SoftwireId, str] | None = None,
+    retired: Collection[str] = (),
+    revocation_lists: Sequence[bytes] = (),
 ) -> Plan:
     """Plan one pass.
 
     ``may_remove`` is False while a source has not said all it knows: then only additions (nothing is torn down on
     ignorance). ``failures`` says by connection why its last attempt failed, where charon told. ``blocked`` are
     softwires that must carry nothing, each with the reason: what they need in the kernel is not there. Even on
-    ignorance nothing of them is left.
+    ignorance nothing of them is left. ``own``: our keys, that which we prefer first. ``retired``: identifiers of keys
+    that were ours and that charon shall forget. ``revocation_lists``: CRLs in DER that it shall have.
     """
-    blocked = blocked or {}
-    rendered = {
-        wire: render(softwire, own.authenticator) for wire, softwire in desired.softwires.items() if wire not in blocked
-    }
+    own_keys = tuple(identity.own_key for identity in own)
+    mute = {wire for wire, softwire in desired.softwires.items() if not render(softwire, own_keys)}
+    blocked = {**dict.fromkeys(mute, "there is nothing by which we and the peer could authenticate"), **(blocked or {})}
+    rendered = {wire: render(softwire, own_keys) for wire, softwire in desired.softwires.items() if wire not in blocked}
     wanted = {connection.name: connection for connection in merge(c for cs in rendered.values() for c in cs)}
     by_connection: dict[str, list[IkeSa]] = defaultdict(list)
     for sa in observed.ike_sas:
         by_connection[sa.connection].append(sa)
 
     actions: list[Action] = []
-    if own.key_id.hex() not in observed.key_ids:
-        actions.append(LoadKey(own.private_key_pem))
+    actions.extend(_credentials(own, retired, revocation_lists, wanted, observed))
     actions.extend(_loads(wanted, observed))
 
     half_open = sum(sa.state in _HALF_OPEN and sa.initiator for sa in observed.ike_sas)
@@ -98,7 +104,10 @@ def plan(
     wakes: list[float] = []
     # Those whose turn has waited longest come first, so that the ceiling starves nobody.
     for wire in sorted(rendered, key=lambda wire: _turn(progress.get(wire), wire)):
-        planner = _SoftwirePlan(desired.softwires[wire], rendered[wire], by_connection, pace, now, failures or {})
+        preferred = {connection.name for connection in render(desired.softwires[wire], own_keys[:1])}
+        planner = _SoftwirePlan(
+            desired.softwires[wire], rendered[wire], preferred, by_connection, pace, now, failures or {}
+        )
         room = pace.max_half_open - half_open
         outcome = planner.run(progress.get(wire), room=room, dropped=desired.dropped.get(wire))
         actions.extend(outcome.actions)
@@ -112,16 +121,18 @@ def plan(
             if now < patient_until:
                 wakes.append(patient_until)
         if now < _inherits_until(outcome, pace, now):
-            heirs.append(Claim(desired.softwires[wire], outcome.missing or rendered[wire][0].children))
+            children = outcome.missing or rendered[wire][0].children
+            heirs.append(Claim(desired.softwires[wire], children, rendered[wire]))
 
-    never = [render(softwire, own.authenticator) for softwire in barred.values()]
+    never = [render(softwire, own_keys) for softwire in barred.values()]
     gone = removals(
         wanted,
         observed,
-        own,
         may_remove=may_remove,
         heirs=heirs,
-        blocked=[Claim(softwire, cs[0].children) for softwire, cs in zip(barred.values(), never, strict=True)],
+        blocked=[
+            Claim(softwire, cs[0].children, cs) for softwire, cs in zip(barred.values(), never, strict=True) if cs
+        ],
         blocked_connections={connection.name for connections in never for connection in connections},
     )
     actions.extend(gone.actions)
@@ -160,6 +171,27 @@ def _turn(progress: Progress | None, wire: SoftwireId) -> tuple[float, int, int,
     return due, int(wire.remote), wire.type, -1 if wire.color is None else wire.color
 
 
+def _credentials(
+    own: Iterable[Identity],
+    retired: Collection[str],
+    revocation_lists: Sequence[bytes],
+    wanted: Mapping[str, Connection],
+    observed: Observed,
+) -> Iterable[Action]:
+    """What connections rest on, before them."""
+    for identity in own:
+        if identity.key_id.hex() not in observed.key_ids:
+            yield LoadKey(identity.private_key_pem)
+    for key_id in observed.key_ids & set(retired):
+        yield UnloadKey(key_id)
+    for crl in revocation_lists:
+        if not any(supersedes(held, crl) for held in observed.revocation_lists):
+            yield LoadRevocationList(crl)
+    for secret in {connection.secret for connection in wanted.values()}:
+        if secret is not None and secret.name not in observed.secrets:
+            yield LoadSecret(secret)
+
+
 def _loads(wanted: Mapping[str, Connection], observed: Observed) -> Iterable[Action]:
     """Names carry digests, so a difference of names is a difference of content."""
     for name, connection in wanted.items():
@@ -185,6 +217,7 @@ class _SoftwirePlan:
         self,
         softwire: Softwire,
         connections: Sequence[Connection],
+        preferred: Collection[str],
         by_connection: Mapping[str, Sequence[IkeSa]],
         pace: Pace,
         now: float,
@@ -193,7 +226,12 @@ class _SoftwirePlan:
         self._wire = softwire.id
         self._softwire = softwire
         self._connections = connections
+        self._preferred = [connection.name for connection in connections if connection.name in preferred]
         self._sas = [sa for connection in connections for sa in by_connection.get(connection.name, ())]
+        self._by_preference = {
+            child.unique_id for name in self._preferred for sa in by_connection.get(name, ()) for child in sa.children
+        }
+        """CHILD SAs that rest on the key of ours that we prefer."""
         self._children = {child.name: child for child in connections[0].children}
         self._pace = pace
         self._now = now
@@ -207,11 +245,20 @@ class _SoftwirePlan:
         after = self._remember(before, missing, wrong)
         opened = 0
         wakes: list[float] = []
+        moving: list[Child] = []
         if wrong:
             self._actions.extend(action for action, _ in wrong)
             wakes.append(self._now + self._pace.poll)
         elif missing:
             after, opened, wakes = self._complete(after, missing, room)
+        elif self._preferred and (
+            moving := [
+                child
+                for name, child in self._children.items()
+                if carrying[name][0].unique_id not in self._by_preference
+            ]
+        ):
+            after, opened, wakes = self._move(after, moving, room)
         elif (surplus := self._surplus(carrying)) and elected(self._wire):
             # Only the elected end tidies, for two that tidy at once may each close what the other keeps.
             since = after.surplus_since if after.surplus_since is not None else self._now
@@ -221,6 +268,8 @@ class _SoftwirePlan:
             wakes.append(max(since + self._pace.surplus_grace, self._now + self._pace.poll))
         else:
             after = replace(after, surplus_since=None)
+        if not moving:
+            after = replace(after, moves=0, next_move=0.0)
         after = self._state(before, after, carrying, missing, dropped)
         installed = tuple(sas[0] for sas in carrying.values())
         return _Outcome(self._actions, after, installed, tuple(missing), opened, wakes)
@@ -245,8 +294,13 @@ class _SoftwirePlan:
                 else:
                     wrong.append((TerminateChild(sa.unique_id, sa.name), reason))
         for sas in carrying.values():
-            sas.sort(key=lambda sa: (sa.state != INSTALLED, sa.installed_for, -int(sa.unique_id or 0)))
+            sas.sort(key=self._worth)
         return carrying, wrong
+
+    def _worth(self, sa: ChildSa) -> tuple[bool, bool, int, int]:
+        """A sort key for CHILD SAs that carry the same: the lowest is the one to keep."""
+        by_preference = sa.unique_id in self._by_preference
+        return not by_preference, sa.state != INSTALLED, sa.installed_for, -int(sa.unique_id or 0)
 
     def _remember(
         self, before: Progress | None, missing: Sequence[Child], wrong: Sequence[tuple[Action, str]]
@@ -288,6 +342,28 @@ class _SoftwirePlan:
         again = self._now + backoff(self._wire, attempts, self._pace)
         opened = int(established is None)
         return replace(after, attempts=attempts, next_attempt=again), opened, [self._now + self._pace.poll]
+
+    def _move(self, after: Progress, moving: Sequence[Child], room: int) -> tuple[Progress, int, list[float]]:
+        """Set up by the key of ours that we prefer what stands by another: the peer does not know that we want to.
+
+        What stands stays until then, and if the peer does not accept that key yet, also then.
+        """
+        sas = [sa for sa in self._sas if sa.connection in self._preferred]
+        if any(sa.state in _HALF_OPEN or _CREATING_CHILD in sa.tasks for sa in sas) or not self._softwire.may_initiate:
+            return after, 0, [self._now + self._pace.poll]
+        if self._now < after.next_move:
+            return after, 0, [after.next_move]
+        established = next((sa for sa in sas if sa.state == "ESTABLISHED"), None)
+        if established is None and room < 1:
+            return after, 0, [self._now + self._pace.poll]
+        if established is None:
+            connection = self._preferred[after.moves % len(self._preferred)]
+        else:
+            connection = established.connection
+        self._actions.extend(Initiate(connection, child.name) for child in (moving if established else moving[:1]))
+        moves = after.moves + 1
+        after = replace(after, moves=moves, next_move=self._now + backoff(self._wire, moves, self._pace))
+        return after, int(established is None), [self._now + self._pace.poll]
 
     def _surplus(self, carrying: Mapping[str, Sequence[ChildSa]]) -> list[Action]:
         """SAs that carry nothing another does not: all but the newest for each child, and IKE_SAs left without any."""

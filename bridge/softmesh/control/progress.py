@@ -43,6 +43,9 @@ class Progress:
     """Since when a CHILD SA it should have has been absent; None while none is."""
     surplus_since: float | None = None
     """Since when there has been more than one SA for the same traffic."""
+    moves: int = 0
+    """Attempts in a row to replace SAs made by a key of ours that we do not prefer any more."""
+    next_move: float = 0.0
     superseded_since: float | None = None
     """Since when SAs of an earlier configuration have stood in for what it lacks; None while none does."""
 

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 
 from softmesh.bgp.announcement import Announcement
-from softmesh.bgp.sub_tlv import Authenticator, Color, EgressEndpoint, PublicKey, SubTlv
+from softmesh.bgp.extended_communities import EncapsulationCommunity
+from softmesh.bgp.sub_tlv import Authenticator, Certificate, Color, EgressEndpoint, PublicKey, SubTlv
 from softmesh.bgp.tunnel_encapsulation import Tunnel, encode
 from softmesh.config import Config
-from softmesh.config.values import IKE_PROPOSALS, IKE_PROPOSALS_WITH_ML_KEM, AnnouncedTunnel, Guards
+from softmesh.config.values import IKE_PROPOSALS, IKE_PROPOSALS_WITH_ML_KEM, AnnouncedTunnel, Guards, SessionProtection
 from softmesh.control.progress import Pace
 from softmesh.dataplane.guard import Guard
 from softmesh.mesh.configured import ConfiguredSoftwire
 from softmesh.mesh.identity import Identity
-from softmesh.mesh.policy import Fabric, LevelRule, Policy, Protection
-from softmesh.mesh.softwire import Level, Network, Profile
+from softmesh.mesh.policy import Dampening, Fabric, LevelRule, Policy, Protection
+from softmesh.mesh.softwire import HostTraffic, Level, Network, Profile
+from softmesh.mesh.trust_policy import TrustGroup, TrustPolicy
 
 
-def policy_of(config: Config, *, announcing: bool, fabric: Fabric | None = None, ml_kem: bool = False) -> Policy:
+def policy_of(
+    config: Config,
+    *,
+    announcing: bool,
+    trust: TrustPolicy | None = None,
+    trust_groups: Sequence[TrustGroup] = (),
+    unprotected: Mapping[str, str] | None = None,
+    fabric: Fabric | None = None,
+    ml_kem: bool = False,
+) -> Policy:
     """The mesh's view; ``announcing`` is False after ``softmesh withdraw``, when we carry nothing.
 
+    ``trust`` and ``trust_groups`` are what the files of the configuration say (TrustFiles); without them a peer needs
+    an authenticator and its key. ``unprotected``: BGP neighbours whose routes do not count, each with the reason.
     ``fabric`` and ``ml_kem`` are what this machine and its charon can.
     """
+    dampening = config.admission.dampening
     neighbors = [neighbor.address for neighbor in config.bgp.neighbors]
     return Policy(
         endpoint=config.endpoint,
@@ -40,10 +55,24 @@ def policy_of(config: Config, *, announcing: bool, fabric: Fabric | None = None,
         outside=frozenset({config.endpoint, config.local_address, *neighbors}),
         protection=_protection(config, ml_kem=ml_kem),
         fabric=fabric or Fabric(),
-        configured=tuple(
-            ConfiguredSoftwire(wire.remote, wire.tunnel, wire.authenticators, wire.prefixes, wire.color)
-            for wire in config.softwires
+        configured=(
+            *(
+                ConfiguredSoftwire(wire.remote, wire.tunnel, wire.authenticators, wire.prefixes, wire.color)
+                for wire in config.softwires
+            ),
+            *(
+                ConfiguredSoftwire(each.address, HostTraffic.BGP, each.authenticators, local=config.local_address)
+                for each in config.bgp.neighbors
+                if each.protection is SessionProtection.IPSEC
+            ),
         ),
+        announced=tuple((tunnel.type, tunnel.color) for tunnel in config.announce.tunnels) if announcing else (),
+        trust=trust or TrustPolicy(),
+        trust_groups=tuple(trust_groups),
+        external=frozenset(str(each.address) for each in config.bgp.neighbors if config.is_external(each)),
+        unprotected=dict(unprotected or {}),
+        max_arrivals=config.admission.max_arrivals,
+        dampening=None if dampening is None else Dampening(dampening.flaps, dampening.half_life),
     )
 
 
@@ -77,6 +106,10 @@ def guard_of(config: Config, policy: Policy) -> Guard:
         local_prefixes=tuple(config.announce.prefixes),
         outside=policy.outside,
         core_devices=frozenset(config.dataplane.core_devices),
+        under_ipsec=frozenset(
+            each.address for each in config.bgp.neighbors if each.protection is SessionProtection.IPSEC
+        ),
+        near=frozenset(each.address for each in config.bgp.neighbors if each.gtsm),
         admitted_only=config.dataplane.admitted_only,
     )
 
@@ -102,23 +135,35 @@ def pace_of(config: Config) -> Pace:
     )
 
 
-def announcements_of(config: Config, own: Identity, *, announcing: bool) -> frozenset[Announcement]:
-    """What we announce: each prefix with all our tunnels (RFC 9012 §6: attribute 23 on the route itself)."""
+def announcements_of(config: Config, own: Sequence[Identity], *, announcing: bool) -> frozenset[Announcement]:
+    """What we announce: each prefix with all our tunnels (RFC 9012 §6: attribute 23 on the route itself).
+
+    ``own``: all our keys. Every tunnel has the hash of each (RFC 5566 §4: any of them), unless we announce none.
+    """
     if not announcing:
         return frozenset()
-    value = encode(_tunnel(tunnel, config, own) for tunnel in config.announce.tunnels)
+    tunnels = [_tunnel(tunnel, config, own) for tunnel in config.announce.tunnels]
+    # RFC 9012 §4.1: a TLV that says nothing but that the endpoint is the next hop must travel as a community.
+    bare = [tunnel for tunnel in tunnels if tunnel.sub_tlvs == (EgressEndpoint(config.endpoint),)]
+    value = encode(tunnel for tunnel in tunnels if tunnel not in bare)
+    # RFC 9012 §11: out of our administration goes nothing, either.
+    internal = frozenset(str(each.address) for each in config.bgp.neighbors if not config.is_external(each))
+    communities = tuple(int(EncapsulationCommunity(tunnel.type)) for tunnel in bare)
     return frozenset(
-        Announcement(prefix=str(prefix), next_hop=str(config.endpoint), tunnel_encapsulation=value)
+        Announcement(str(prefix), str(config.endpoint), value or None, communities, neighbors=internal)
         for prefix in config.announce.prefixes
     )
 
 
-def _tunnel(announced: AnnouncedTunnel, config: Config, own: Identity) -> Tunnel:
+def _tunnel(announced: AnnouncedTunnel, config: Config, own: Sequence[Identity]) -> Tunnel:
     # RFC 9012 §3.1: without an egress endpoint the TLV would be stripped on the way.
     sub_tlvs: list[SubTlv] = [EgressEndpoint(config.endpoint)]
     if announced.color is not None:
         sub_tlvs.append(Color(announced.color))
-    sub_tlvs.append(Authenticator(own.authenticator))
-    if config.announce.public_key:
-        sub_tlvs.append(PublicKey(own.spki))
+    for identity in own if config.announces_authenticator else ():
+        sub_tlvs.append(Authenticator(identity.authenticator))
+        if config.announce.public_key:
+            sub_tlvs.append(PublicKey(identity.spki))
+        if config.announce.certificate and identity.certificate is not None:
+            sub_tlvs.append(Certificate(identity.certificate))
     return Tunnel(announced.type, tuple(sub_tlvs))

@@ -10,12 +10,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from softmesh.charon.actions import Action, TerminateChild, TerminateIke, UnloadConnection
+from softmesh.charon.actions import Action, TerminateChild, TerminateIke, UnloadConnection, UnloadSecret
 from softmesh.charon.connection import Child, Connection
 from softmesh.charon.observed import ChildSa, IkeSa, Observed
-from softmesh.charon.render import identity
+from softmesh.charon.render import credential_tag
 from softmesh.charon.selector import overlap
-from softmesh.mesh.identity import Identity
+from softmesh.charon.verify import printed_identity
 from softmesh.mesh.softwire import Mode, Softwire, SoftwireId
 
 _DELETING_CHILD = "CHILD_DELETE"
@@ -28,6 +28,8 @@ class Claim:
     softwire: Softwire
     children: tuple[Child, ...]
     """Those whose traffic is meant."""
+    connections: tuple[Connection, ...]
+    """How its peer may authenticate."""
 
     def covers(self, sa: ChildSa) -> bool:
         """Whether an SA between the same endpoints carries such traffic, whatever its mode and binding."""
@@ -54,14 +56,13 @@ class Removals:
     """The softwires that are to take over."""
 
 
-_Ends = tuple[str, str, str, str]
-"""Addresses and identities, local and remote: between whom an IKE_SA is."""
+_Ends = tuple[str, str, str, str, str]
+"""Addresses and identities, local and remote, and the credential's tag: between whom an IKE_SA is, and by what."""
 
 
 def removals(
     wanted: Mapping[str, Connection],
     observed: Observed,
-    own: Identity,
     *,
     may_remove: bool,
     heirs: Iterable[Claim],
@@ -71,10 +72,10 @@ def removals(
     """Unload and terminate what is ours and not wanted: the connection first, lest the peer set it up again at once.
 
     ``heirs``: what softwires lack that may still inherit. An SA stands in for them only where it is between the same
-    endpoints with identities we still accept: a withdrawn key has no heir. ``blocked``: softwires that must carry
+    endpoints by credentials we still accept: a withdrawn key has no heir. ``blocked``: softwires that must carry
     nothing; what does so goes even where ``may_remove`` is False, which protects everything else.
     """
-    inheriting, barred = _by_ends(heirs, own), _by_hosts(blocked)
+    inheriting, barred = _by_ends(heirs), _by_hosts(blocked)
     actions: list[Action] = [
         UnloadConnection(name)
         for name in observed.connections
@@ -107,16 +108,21 @@ def removals(
                 actions.append(TerminateIke(ike.unique_id, ike.connection))
         elif _DELETING_CHILD not in ike.tasks:
             actions.extend(TerminateChild(sa.unique_id, sa.name) for sa in going)
+    if may_remove:
+        secrets = {connection.secret.name for connection in wanted.values() if connection.secret is not None}
+        actions.extend(UnloadSecret(name) for name in observed.secrets - secrets)
     return Removals(tuple(actions), tuple(standing_in), frozenset(waiting))
 
 
-def _by_ends(claims: Iterable[Claim], own: Identity) -> Mapping[_Ends, list[Claim]]:
-    ours = identity(own.authenticator)
+def _by_ends(claims: Iterable[Claim]) -> Mapping[_Ends, list[Claim]]:
     found: dict[_Ends, list[Claim]] = defaultdict(list)
     for claim in claims:
-        wire = claim.softwire.id
-        for key in claim.softwire.keys:
-            found[str(wire.local), str(wire.remote), ours, identity(key.authenticator)].append(claim)
+        for connection in claim.connections:
+            tag = credential_tag(connection.name)
+            for ours in printed_identity(connection.local.identity):
+                for theirs in printed_identity(connection.remote.identity):
+                    ends = connection.local_address, connection.remote_address, ours, theirs, tag
+                    found[ends].append(claim)
     return found
 
 
@@ -128,9 +134,4 @@ def _by_hosts(claims: Iterable[Claim]) -> Mapping[tuple[str, str], list[Claim]]:
 
 
 def _ends(ike: IkeSa) -> _Ends:
-    return ike.local_host, ike.remote_host, _as_identity(ike.local_id), _as_identity(ike.remote_id)
-
-
-def _as_identity(listed: str) -> str:
-    """An ID_KEY_ID as list-sas prints it, in the form a connection has it."""
-    return listed if listed.startswith("@#") else f"@#{listed.replace(':', '')}"
+    return ike.local_host, ike.remote_host, ike.local_id, ike.remote_id, credential_tag(ike.connection)

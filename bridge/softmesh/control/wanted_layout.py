@@ -67,6 +67,9 @@ def routes_for(
     """
     routes: dict[Network, Hop] = {}
     for wire, softwire in desired.softwires.items():
+        if not softwire.may_initiate:
+            # Its peer does not want to be sent to (RFC 5566 §4.1, tunnel type 3).
+            continue
         for prefix in softwire.prefixes:
             held = found.routes.get(prefix)
             if wire not in standing:

@@ -9,30 +9,32 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_network
 from itertools import islice
 
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Route, RouteKey
 from softmesh.mesh.admission import address, admit_prefix, admit_source, network
+from softmesh.mesh.arrivals import Arrivals, Claim
 from softmesh.mesh.best_path import rank
 from softmesh.mesh.capture import Core
 from softmesh.mesh.configured import ConfiguredSoftwire, as_route
+from softmesh.mesh.credential import Credential, authenticator_of
 from softmesh.mesh.interface import Interfaces
 from softmesh.mesh.policy import Policy
 from softmesh.mesh.refusal import Refusal, Rule
 from softmesh.mesh.selection import Offer, Resolve, select
 from softmesh.mesh.softwire import (
     Address,
+    HostTraffic,
     Mode,
     Network,
-    PinnedKey,
     Selector,
     SelectorPair,
     Softwire,
     SoftwireId,
 )
-from softmesh.mesh.trust import KeySource, trusted_keys
+from softmesh.mesh.trust import KeySource, vouch
+from softmesh.mesh.trust_policy import TrustPolicy
 
 _PROTOCOL = {
     TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT: 137,
@@ -42,6 +44,12 @@ _PROTOCOL = {
 """What is protected between the endpoints, whatever it carries (RFC 4023 §8.1, RFC 3931 §4.1.1)."""
 _IP_IN_IP = {4: 4, 6: 41}
 """By the family that is carried (RFC 2003 §3.1, RFC 4213 §3)."""
+_TCP, _BGP_PORT = 6, 179
+_MAX_TO_PEER = 16
+"""Softwires to one endpoint: admission counts endpoints, and colours cost a peer nothing."""
+_MAX_PAIRS_TO_PEER = 1000
+"""Or admission.max_selectors, if that is more. Softwires to one endpoint share connections and IKE_SAs, and VICI cannot
+say how many they are where there are some 1,500 (512 KiB a message)."""
 _ANYTHING = {4: Selector(network("0.0.0.0/0")), 6: Selector(network("::/0"))}
 
 
@@ -54,8 +62,10 @@ class Decision:
     """The destination; None for a configured softwire that others route into."""
     offer: Offer | None
     """The tunnel it takes; None where it is refused."""
-    keys: tuple[PinnedKey, ...] = ()
-    """Keys found for the offer's authenticators; none: the softwire is pending its key."""
+    credentials: tuple[Credential, ...] = ()
+    """By any of which the peer may authenticate; none: the softwire cannot be built."""
+    lacking: Refusal | None = None
+    """Why there are none."""
     refusals: tuple[Refusal, ...] = ()
     """Why the route, or each tunnel that was passed over, was refused."""
     best: bool = True
@@ -86,6 +96,8 @@ class Desired:
     dropped: Mapping[SoftwireId, Refusal] = field(default_factory=dict)
     """Softwires that do not carry all they should, and why."""
     decisions: Mapping[RouteKey, Decision] = field(default_factory=dict)
+    wake_at: float | None = None
+    """When an endpoint that has to wait may come in; monotonic seconds."""
 
 
 class Memory:
@@ -108,20 +120,26 @@ class Memory:
 
 
 class RouteTable:
-    """Longest-prefix lookup over routes, for recursion (RFC 9012 §8); built when first asked."""
+    """Longest-prefix lookup over routes, for recursion (RFC 9012 §8); built when first asked.
+
+    By numbers, not networks: a hostile peer's routes may all be looked up, through as many lengths as there are.
+    """
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._routes = routes
-        self._best: dict[Network, Route] = {}
+        self._best: dict[tuple[int, int, int], Route] = {}
+        """By IP version, length, and the bits of the prefix."""
         self._lengths: dict[int, list[int]] = {}
 
     def _build(self) -> None:
         lengths: dict[int, set[int]] = {4: set(), 6: set()}
         for route in self._routes:
             prefix = network(route.key.prefix)
-            held = self._best.get(prefix)
+            bits = int(prefix.network_address) >> (prefix.max_prefixlen - prefix.prefixlen)
+            place = prefix.version, prefix.prefixlen, bits
+            held = self._best.get(place)
             if held is None or rank(route) < rank(held):
-                self._best[prefix] = route
+                self._best[place] = route
             lengths[prefix.version].add(prefix.prefixlen)
         self._lengths = {version: sorted(found, reverse=True) for version, found in lengths.items()}
 
@@ -129,32 +147,45 @@ class RouteTable:
         """The best route of the longest prefix that holds an address."""
         if not self._lengths:
             self._build()
-        for length in self._lengths[target.version]:
-            found = self._best.get(ip_network((target, length), strict=False))
+        version, size, number = target.version, target.max_prefixlen, int(target)
+        for length in self._lengths[version]:
+            found = self._best.get((version, length, number >> (size - length)))
             if found is not None:
                 return found
         return None
 
 
 def fold(
-    routes: Collection[Route], policy: Policy, sources: Sequence[KeySource], memory: Memory | None = None
+    routes: Collection[Route],
+    policy: Policy,
+    sources: Sequence[KeySource],
+    memory: Memory | None = None,
+    arrivals: Arrivals | None = None,
+    now: float = 0.0,
+    *,
+    complete: bool = True,
 ) -> Desired:
     """Derive the softwires that ought to exist.
 
-    ``routes`` is the whole Adj-RIB-In, ``sources`` where keys are looked for, in order.
+    ``routes`` is the whole Adj-RIB-In, ``sources`` where keys are looked for, in order; ``arrivals`` what is remembered
+    of endpoints, from one fold to the next; ``now`` in monotonic seconds; ``complete``: whether what is not among the
+    routes has gone, or may not have been heard yet.
     """
-    memory = memory or Memory()
+    memory, arrivals = memory or Memory(), arrivals or Arrivals(0.0)
     resolve = RouteTable(route for route in routes if admit_source(route, policy) is None).resolve
     decided = {route.key: memory.recall(route) or _decide(route, policy, resolve, sources) for route in routes}
     memory.replace(decided)
-    decisions = dict(decided)
+    decisions, wake_at = _judged(decided, policy, arrivals, now, complete=complete)
     for configured in policy.configured:
         decisions.update((decision.route.key, decision) for decision in _configured(configured, policy, sources))
     by_prefix: dict[Network, list[Decision]] = defaultdict(list)
     chosen: dict[SoftwireId, list[Decision]] = defaultdict(list)
+    transmitting: list[Decision] = []
     for decision in decisions.values():
         if decision.offer is not None:
-            if decision.prefix is None:
+            if decision.offer.type == TunnelType.TRANSMIT_TUNNEL_ENDPOINT:
+                transmitting.append(decision)
+            elif decision.prefix is None:
                 chosen[_identity(decision.offer, policy)].append(decision)
             else:
                 by_prefix[decision.prefix].append(decision)
@@ -162,7 +193,52 @@ def fold(
         best = contenders[0] if len(contenders) == 1 else _best(contenders, decisions)
         if best.offer is not None:
             chosen[_identity(best.offer, policy)].append(best)
-    return _assemble(chosen, decisions, policy)
+    answering = _answering(transmitting, chosen, policy)
+    answered = {decision.route.key for decisions_of in answering.values() for decision in decisions_of}
+    for decision in transmitting:
+        if decision.route.key not in answered:
+            why = Refusal(Rule.TUNNEL, "the peer only transmits there, and we announce it no tunnel to transmit into")
+            decisions[decision.route.key] = replace(decision, offer=None, refusals=(why, *decision.refusals))
+    bearing = {**chosen, **answering}
+    received = {wire: min(d.route.received_at for d in bearers) for wire, bearers in bearing.items()}
+    since = arrivals.since(received, complete=complete)
+    return replace(_assemble(bearing, decisions, policy, frozenset(answering), since), wake_at=wake_at)
+
+
+def _judged(
+    decided: Mapping[RouteKey, Decision], policy: Policy, arrivals: Arrivals, now: float, *, complete: bool
+) -> tuple[dict[RouteKey, Decision], float | None]:
+    """The decisions without those towards endpoints that others own, or that come too fast or too often."""
+    claims: dict[Address, list[Claim]] = defaultdict(list)
+    for decision in decided.values():
+        if decision.offer is not None and decision.offer.claim is not None:
+            claims[decision.offer.endpoint].append(decision.offer.claim)
+    judgement = arrivals.judge(
+        claims, now, max_arrivals=policy.max_arrivals, dampening=policy.dampening, complete=complete
+    )
+    decisions = dict(decided)
+    for key, decision in decided.items():
+        if decision.offer is None or decision.offer.claim is None:
+            continue
+        why = judgement.refusal(decision.offer.endpoint, decision.offer.claim.announcer)
+        if why is not None:
+            decisions[key] = replace(decision, offer=None, credentials=(), refusals=(why, *decision.refusals))
+    return decisions, judgement.wake_at
+
+
+def _answering(
+    transmitting: Iterable[Decision], chosen: Collection[SoftwireId], policy: Policy
+) -> dict[SoftwireId, list[Decision]]:
+    """Softwires that peers which only transmit may set up: one for each tunnel that we announce (RFC 5566 §4.1)."""
+    answering: dict[SoftwireId, list[Decision]] = defaultdict(list)
+    for decision in transmitting:
+        # Towards one that also receives there is a softwire already, which is for the prefixes it receives for.
+        for kind, color in policy.announced:
+            if decision.offer is not None and kind not in policy.fabric.unable:
+                wire = SoftwireId(policy.endpoint, decision.offer.endpoint, kind, color)
+                if kind != TunnelType.TRANSMIT_TUNNEL_ENDPOINT and wire not in chosen:
+                    answering[wire].append(decision)
+    return answering
 
 
 def _best(contenders: Sequence[Decision], decisions: dict[RouteKey, Decision]) -> Decision:
@@ -171,7 +247,7 @@ def _best(contenders: Sequence[Decision], decisions: dict[RouteKey, Decision]) -
     A route none of whose tunnels is feasible is not resolvable (RFC 9012 §7.1) and is none of them; one whose key is
     missing could carry nothing, so any other is preferred.
     """
-    best = min(contenders, key=lambda decision: (not decision.keys, rank(decision.route)))
+    best = min(contenders, key=lambda decision: (not decision.credentials, rank(decision.route)))
     why = Refusal(Rule.NOT_BEST, f"the route from {_origin(best.route)} is preferred (RFC 4271 §9.1.2)")
     for decision in contenders:
         if decision is not best:
@@ -188,10 +264,10 @@ def _decide(route: Route, policy: Policy, resolve: Resolve, sources: Sequence[Ke
     selection = select(route, prefix, policy, resolve)
     settled = not selection.recursive
     pending: Decision | None = None
-    for offer in selection.offers:
-        keys = trusted_keys(offer, sources)
-        decision = Decision(route, prefix, offer, keys, selection.refusals, settled=settled)
-        if keys:
+    for offer in selection.offers or selection.transmitters:
+        credentials, lacking = vouch(offer, policy.endpoint, policy.trust_of(offer.endpoint), sources)
+        decision = Decision(route, prefix, offer, credentials, lacking, selection.refusals, settled=settled)
+        if credentials:
             return decision
         pending = pending or decision
     return pending or Decision(route, prefix, None, refusals=selection.refusals, settled=settled)
@@ -200,37 +276,55 @@ def _decide(route: Route, policy: Policy, resolve: Resolve, sources: Sequence[Ke
 def _configured(configured: ConfiguredSoftwire, policy: Policy, sources: Sequence[KeySource]) -> Iterable[Decision]:
     """A decision for each destination of a configured softwire; one without destination where it has none."""
     offer = Offer(
-        configured.type, configured.remote, configured.color, configured.authenticators, (), "the configuration"
+        configured.type,
+        configured.remote,
+        configured.color,
+        configured.authenticators,
+        (),
+        "the configuration",
+        local=configured.local,
     )
-    keys = trusted_keys(offer, sources)
+    # A BGP neighbour need be no member of the mesh: of its keys the configuration has the hashes, whatever the mode.
+    trust = TrustPolicy() if isinstance(configured.type, HostTraffic) else policy.trust_of(offer.endpoint)
+    credentials, lacking = vouch(offer, policy.endpoint, trust, sources)
     why = policy.fabric.unable.get(configured.type)
     refusals = () if why is None else (Refusal(Rule.DATA_PLANE, f"{configured.type.label} cannot be had here: {why}"),)
     for prefix in configured.prefixes or (None,):
-        yield Decision(as_route(configured, prefix), prefix, None if refusals else offer, keys, refusals, settled=False)
+        route = as_route(configured, prefix)
+        yield Decision(route, prefix, None if refusals else offer, credentials, lacking, refusals, settled=False)
 
 
 def _assemble(
-    chosen: Mapping[SoftwireId, list[Decision]], decisions: Mapping[RouteKey, Decision], policy: Policy
+    chosen: Mapping[SoftwireId, list[Decision]],
+    decisions: Mapping[RouteKey, Decision],
+    policy: Policy,
+    answering: Collection[SoftwireId],
+    since: Mapping[SoftwireId, float],
 ) -> Desired:
     softwires: dict[SoftwireId, Softwire] = {}
     pending: dict[SoftwireId, Pending] = {}
     carried: dict[SoftwireId, tuple[RouteKey, ...]] = {}
     dropped: dict[SoftwireId, Refusal] = {}
     core, interfaces = Core(), Interfaces(policy.fabric)
+    sessions = sum(isinstance(wire.type, HostTraffic) for wire in chosen)
+    to_peer: Counter[Address] = Counter()
+    pairs_to_peer: Counter[Address] = Counter()
     # First come, first served: a flood of newcomers must not push out a softwire that stands.
-    order = sorted(chosen, key=lambda wire: (min(d.route.received_at for d in chosen[wire]), str(wire)))
+    order = sorted(chosen, key=lambda wire: (since[wire], str(wire)))
     for wire in order:
         bearers = sorted(chosen[wire], key=lambda decision: decision.route.key.prefix)
         carried[wire] = tuple(decision.route.key for decision in bearers)
-        keys = {key.authenticator: key for decision in bearers for key in decision.keys}
+        credentials, disputed = _credentials(bearers)
         prefixes, captured = _outside(core, [d.prefix for d in bearers if d.prefix is not None])
         interface = interfaces.give(wire)
         anything = policy.fabric.any_selectors and interface is not None and wire.type == TunnelType.IPSEC_TUNNEL
-        pairs, wanted = _pairs(wire, prefixes, policy, anything=anything)
+        room = min(policy.max_selectors, max(policy.max_selectors, _MAX_PAIRS_TO_PEER) - pairs_to_peer[wire.remote])
+        pairs, wanted = _pairs(wire, prefixes, policy, room, anything=anything)
         refusal = (
-            _unbuildable(wire, core, keys, bearers, policy, len(softwires))
+            disputed
+            or _unbuildable(wire, core, credentials, bearers, policy, len(softwires) - sessions, to_peer[wire.remote])
             or (captured if not prefixes else None)
-            or _unselectable(pairs)
+            or _unselectable(pairs, wanted, wire)
             or (_indistinct(wire, softwires) if anything else None)
         )
         if refusal is not None:
@@ -241,20 +335,52 @@ def _assemble(
         elif wanted > len(pairs):
             dropped[wire] = Refusal(
                 Rule.MAX_SELECTORS,
-                f"{wanted} prefix pairs, of which admission.max_selectors lets {policy.max_selectors} through",
+                f"{wanted} prefix pairs, of which {len(pairs)} are let through: admission.max_selectors is "
+                f"{policy.max_selectors}, and softwires to one endpoint share {_MAX_PAIRS_TO_PEER}",
             )
         core.add(wire.remote, prefixes)
+        to_peer[wire.remote] += 1
+        pairs_to_peer[wire.remote] += len(pairs)
         softwires[wire] = Softwire(
             wire,
             Mode.TUNNEL if wire.type == TunnelType.IPSEC_TUNNEL else Mode.TRANSPORT,
             pairs,
-            tuple(keys[digest] for digest in sorted(keys)),
+            credentials,
             policy.protection.profile(wire),
             interface,
             tuple(prefixes),
+            may_initiate=wire not in answering,
         )
     stale = frozenset(wire for wire, bearers in chosen.items() if all(d.route.stale_since is not None for d in bearers))
     return Desired(softwires, pending, carried, stale, dropped, decisions)
+
+
+def _credentials(bearers: Sequence[Decision]) -> tuple[tuple[Credential, ...], Refusal | None]:
+    """By what the peer of these routes may authenticate, in order; or why they do not agree on it.
+
+    Only what each of them advertises counts: otherwise whoever gets one announcement past us, in the name of the
+    endpoint's owner, could add a key of his own. What an operator configured needs nobody's consent.
+    """
+    offers = [decision.offer for decision in bearers if decision.offer is not None]
+    deciding = [offer for offer in offers if offer.claim is None] or offers
+    common = set(deciding[0].authenticators).intersection(*(offer.authenticators for offer in deciding))
+    if not common and any(offer.authenticators for offer in deciding):
+        return (), Refusal(
+            Rule.AUTHENTICATOR, f"the announcements of {offers[0].endpoint} have no authenticator in common"
+        )
+    found = {authenticator_of(c) or c: c for decision in bearers for c in decision.credentials}
+    # What holds the peer to no authenticator counts only where none is advertised: BGP must not loosen what an operator
+    # configured.
+    allowed: Collection[bytes | None] = common or (None,)
+    agreed = [c for c in found.values() if authenticator_of(c) in allowed]
+    if not agreed and all(decision.lacking is None for decision in bearers):
+        # Each has a key, but for an authenticator that another does not advertise.
+        hashes = ", ".join(sorted(digest.hex() for digest in common))
+        return (), Refusal(
+            Rule.KEY,
+            f"no key found for authenticator {hashes}, which the announcements of {offers[0].endpoint} have in common",
+        )
+    return tuple(sorted(agreed, key=lambda credential: authenticator_of(credential) or b"")), None
 
 
 def _outside(core: Core, prefixes: Sequence[Network]) -> tuple[list[Network], Refusal | None]:
@@ -275,24 +401,31 @@ def _outside(core: Core, prefixes: Sequence[Network]) -> tuple[list[Network], Re
 def _unbuildable(
     wire: SoftwireId,
     core: Core,
-    keys: Mapping[bytes, PinnedKey],
+    credentials: Collection[Credential],
     bearers: Sequence[Decision],
     policy: Policy,
     built: int,
+    to_peer: int,
 ) -> Refusal | None:
-    if not keys:
-        hashes = sorted({digest.hex() for d in bearers if d.offer is not None for digest in d.offer.authenticators})
-        return Refusal(Rule.KEY, f"no key found for authenticator {', '.join(hashes)}; looked in trust.keys")
+    if not credentials and (lacking := next((d.lacking for d in bearers if d.lacking is not None), None)) is not None:
+        return lacking
     if (over := core.destination_over(wire.remote)) is not None:
         return Refusal(Rule.CAPTURE, f"endpoint {wire.remote} lies within {over}, which an earlier softwire carries")
+    if to_peer >= _MAX_TO_PEER:
+        return Refusal(Rule.MAX_SOFTWIRES, f"{_MAX_TO_PEER} softwires to {wire.remote} came first, which is the most")
     if built >= policy.max_softwires:
         return Refusal(Rule.MAX_SOFTWIRES, f"admission.max_softwires is {policy.max_softwires}, and as many came first")
     return None
 
 
-def _unselectable(pairs: Collection[SelectorPair]) -> Refusal | None:
+def _unselectable(pairs: Collection[SelectorPair], wanted: int, wire: SoftwireId) -> Refusal | None:
     if pairs:
         return None
+    if wanted:
+        return Refusal(
+            Rule.MAX_SELECTORS,
+            f"earlier softwires to {wire.remote} have the {_MAX_PAIRS_TO_PEER} prefix pairs that are the most to one",
+        )
     return Refusal(Rule.SELECTORS, "we announce no prefix of the same family as any of its prefixes")
 
 
@@ -309,18 +442,22 @@ def _indistinct(wire: SoftwireId, softwires: Collection[SoftwireId]) -> Refusal 
 
 
 def _pairs(
-    wire: SoftwireId, remotes: Sequence[Network], policy: Policy, *, anything: bool
+    wire: SoftwireId, remotes: Sequence[Network], policy: Policy, room: int, *, anything: bool
 ) -> tuple[frozenset[SelectorPair], int]:
-    """What a softwire carries, cut to what policy allows, and how many pairs there would be.
+    """What a softwire carries, cut to what there is ``room`` for, and how many pairs there would be.
 
     Tunnel mode: each of our prefixes with each of theirs, one pair a CHILD SA; or ``anything`` of a family both sides
-    have. Transport mode: the protocols of the encapsulation between the endpoints (RFC 5565 §13.3, RFC 4023 §8.1).
+    have. Transport mode: the protocols of the encapsulation between the endpoints (RFC 5565 §13.3, RFC 4023 §8.1), or
+    BGP between the routers.
     Both ends come to the same pairs, each from what it announces and what it hears.
     """
     ours = Counter(local.version for local in policy.local_prefixes)
     both = {remote.version for remote in remotes} & ours.keys()
     if anything:
         pairs = frozenset(SelectorPair(_ANYTHING[version], _ANYTHING[version]) for version in both)
+        return pairs, len(pairs)
+    if isinstance(wire.type, HostTraffic):
+        pairs = _of_session(network(str(wire.local)), network(str(wire.remote)))
         return pairs, len(pairs)
     if wire.type == TunnelType.IPSEC_TUNNEL:
         wanted = sum(ours[remote.version] for remote in remotes)
@@ -330,7 +467,7 @@ def _pairs(
             for local in policy.local_prefixes
             if local.version == remote.version
         )
-        return frozenset(islice(combined, policy.max_selectors)), wanted
+        return frozenset(islice(combined, max(0, room))), wanted
     # Where others route into it, nobody but they knows which family it carries.
     carried = both if remotes else {4, 6}
     if wire.type in {TunnelType.GRE, TunnelType.L2TPV3}:
@@ -342,8 +479,14 @@ def _pairs(
     return pairs, len(pairs)
 
 
+def _of_session(near: Network, far: Network) -> frozenset[SelectorPair]:
+    """The traffic of a BGP session, whichever end connected: port 179 is at one of them (RFC 4271 §8)."""
+    ours, theirs = (Selector(end, _TCP, _BGP_PORT) for end in (near, far))
+    return frozenset({SelectorPair(ours, Selector(far, _TCP)), SelectorPair(Selector(near, _TCP), theirs)})
+
+
 def _identity(offer: Offer, policy: Policy) -> SoftwireId:
-    return SoftwireId(policy.endpoint, offer.endpoint, offer.type, offer.color)
+    return SoftwireId(offer.local or policy.endpoint, offer.endpoint, offer.type, offer.color)
 
 
 def _origin(route: Route) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -15,7 +16,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from softmesh.mesh.public_key import KeyFileError, authenticator, describe_key, key_id
+from softmesh.mesh.certificate import certificates
+from softmesh.mesh.credential import OwnKey
+from softmesh.mesh.public_key import KeyFileError, authenticator, describe_key, key_id, public_keys
+from softmesh.public_file import read_public
 from softmesh.secret_file import read_secret
 
 MAX_OCTETS = 65536
@@ -36,14 +40,38 @@ class Identity:
     """Such as ``Ed25519``."""
     private_key_pem: bytes = field(repr=False)
     """PKCS#8, PEM, not encrypted."""
+    certificate: bytes | None = None
+    """DER, of this key; None where we have none."""
+
+    @property
+    def own_key(self) -> OwnKey:
+        """As connections speak of it."""
+        return OwnKey(self.authenticator, self.certificate)
 
 
-def load_identity(path: Path) -> Identity:
+def load_identity(path: Path, certificate: Path | None = None) -> Identity:
     """Read our private key: PEM, PKCS#8 or traditional, which nobody but its owner may be able to read.
 
-    Raises OperatorError where it cannot be read or others can, and KeyFileError where it is not a usable key.
+    ``certificate``: PEM or DER, of this key. Raises OperatorError where a file cannot be read or others can read the
+    key, and KeyFileError where it is not a usable key, or the certificate not one of that key.
     """
-    return identity_from_pem(read_secret(path, MAX_OCTETS, "private key"), str(path))
+    identity = identity_from_pem(read_secret(path, MAX_OCTETS, "private key"), str(path))
+    if certificate is None:
+        return identity
+    data, _ = read_public(certificate, "certificate of our key")
+    found = certificates(data, str(certificate))
+    if identity.spki not in public_keys(found[0], str(certificate)):
+        raise KeyFileError(
+            str(certificate),
+            f"is not a certificate of the key in {path}",
+            "put the one of that key there, alone or first",
+        )
+    return replace(identity, certificate=found[0])
+
+
+def load_identities(files: Iterable[tuple[Path, Path | None]]) -> tuple[Identity, ...]:
+    """Read several, each given by the files of its key and its certificate; raises as ``load_identity``."""
+    return tuple(load_identity(key, certificate) for key, certificate in files)
 
 
 def identity_from_pem(pem: bytes, origin: str) -> Identity:

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.charon.packet import Section
-from softmesh.mesh.softwire import Level, Mode, PinnedKey, Profile, Selector, SelectorPair, Softwire, SoftwireId
+from softmesh.mesh.credential import OwnKey, PinnedKey
+from softmesh.mesh.softwire import Level, Mode, Profile, Selector, SelectorPair, Softwire, SoftwireId
 
 PROFILE = Profile(Level.ENCRYPT, ("aes256gcm16-prfsha384-x25519",), ("aes256gcm16-x25519",))
 LOCAL, REMOTE = "2001:db8:f::1", "2001:db8:f::2"
@@ -29,6 +30,7 @@ def pinned(seed: int) -> PinnedKey:
 
 
 OWN_AUTHENTICATOR = pinned(1).authenticator
+OWN = (OwnKey(OWN_AUTHENTICATOR),)
 PEER = pinned(2)
 
 

@@ -6,7 +6,7 @@ from softmesh.charon.failure import Failure, Failures, Proposals, explain, from_
 from softmesh.charon.packet import Section
 from softmesh.charon.render import render
 from softmesh.mesh.softwire import Level, Profile
-from tests.unit.charon.examples import CONNECTION, OWN_AUTHENTICATOR, REMOTE, softwire
+from tests.unit.charon.examples import CONNECTION, OWN, REMOTE, softwire
 
 
 def logged(line: str, connection: str = CONNECTION, number: int = 7) -> Section:
@@ -184,7 +184,7 @@ def test_listener_that_came_late_guesses_nothing() -> None:
 
 def test_initiator_says_what_it_proposed() -> None:
     profile = Profile(Level.AH, ("aes256gcm16-prfsha384-x25519",), ("sha512-x25519", "sha256-x25519"))
-    (connection,) = render(softwire(profile=profile), OWN_AUTHENTICATOR)
+    (connection,) = render(softwire(profile=profile), OWN)
     child = from_event("log", logged("received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built"))
     assert child is not None
     assert child.disagreement is Proposals.CHILD

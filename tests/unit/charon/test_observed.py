@@ -9,8 +9,8 @@ from tests.unit.control.world import OWN, softwire
 
 
 def test_loads_and_unloads_are_certain_and_sas_are_not() -> None:
-    (old,) = render(softwire("2001:db8:f::8"), OWN.authenticator)
-    (new,) = render(softwire(sites=2), OWN.authenticator)
+    (old,) = render(softwire("2001:db8:f::8"), (OWN.own_key,))
+    (new,) = render(softwire(sites=2), (OWN.own_key,))
     before = Observed({old.name: frozenset({"c"})}, (), frozenset({"key"}))
     actions: list[Action] = [LoadConnection(new), Initiate(new.name, new.children[0].name), UnloadConnection(old.name)]
     after = before.after(actions)

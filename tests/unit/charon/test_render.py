@@ -18,10 +18,12 @@ from softmesh.charon.actions import (
 from softmesh.charon.connection import OWNED
 from softmesh.charon.packet import MAX_NAME, read_message, write_message
 from softmesh.charon.render import load_key_message, merge, render
+from softmesh.mesh.credential import OwnKey
 from softmesh.mesh.softwire import Interface, InterfaceKind, Level, Profile, Softwire
 from tests.unit.charon.examples import (
     FIRST,
     LOCAL,
+    OWN,
     OWN_AUTHENTICATOR,
     PEER,
     REMOTE,
@@ -34,7 +36,7 @@ from tests.unit.charon.examples import (
 
 
 def test_a_connection_pins_one_key_between_two_addresses() -> None:
-    (connection,) = render(softwire(), OWN_AUTHENTICATOR)
+    (connection,) = render(softwire(), OWN)
     sent = read_message(write_message(connection.to_vici()))[connection.name]
     assert isinstance(sent, dict)
     assert sent["local_addrs"] == [LOCAL.encode()]
@@ -53,7 +55,7 @@ def test_a_connection_pins_one_key_between_two_addresses() -> None:
 
 
 def test_a_child_starts_and_closes_nothing_by_itself() -> None:
-    (connection,) = render(softwire(), OWN_AUTHENTICATOR)
+    (connection,) = render(softwire(), OWN)
     (child,) = connection.children
     sent = read_message(write_message(child.to_vici()))
     assert sent["start_action"] == sent["close_action"] == b"none"
@@ -63,8 +65,8 @@ def test_a_child_starts_and_closes_nothing_by_itself() -> None:
 
 
 def test_prefixes_change_the_children_and_not_the_connection() -> None:
-    (one,) = render(softwire(FIRST), OWN_AUTHENTICATOR)
-    (two,) = render(softwire(FIRST, SECOND), OWN_AUTHENTICATOR)
+    (one,) = render(softwire(FIRST), OWN)
+    (two,) = render(softwire(FIRST, SECOND), OWN)
     assert one.name == two.name
     assert set(one.children) < set(two.children)
     assert [child.name for child in two.children] == sorted(child.name for child in two.children)
@@ -80,19 +82,19 @@ def test_prefixes_change_the_children_and_not_the_connection() -> None:
     ids=["key", "proposals", "address"],
 )
 def test_what_matters_to_ike_changes_the_name(changed: Softwire) -> None:
-    (connection,) = render(softwire(), OWN_AUTHENTICATOR)
-    (other,) = render(changed, OWN_AUTHENTICATOR)
+    (connection,) = render(softwire(), OWN)
+    (other,) = render(changed, OWN)
     assert other.name != connection.name
 
 
 def test_our_own_key_changes_the_name() -> None:
-    assert render(softwire(), OWN_AUTHENTICATOR)[0].name != render(softwire(), bytes(20))[0].name
+    assert render(softwire(), OWN)[0].name != render(softwire(), (OwnKey(bytes(20)),))[0].name
 
 
 def test_esp_proposals_change_the_child_and_not_the_connection() -> None:
-    (connection,) = render(softwire(), OWN_AUTHENTICATOR)
+    (connection,) = render(softwire(), OWN)
     profile = replace(softwire().profile, proposals=("aes128gcm16",))
-    (other,) = render(softwire(profile=profile), OWN_AUTHENTICATOR)
+    (other,) = render(softwire(profile=profile), OWN)
     assert other.name == connection.name
     assert other.children[0].name != connection.children[0].name
 
@@ -102,7 +104,7 @@ def test_esp_proposals_change_the_child_and_not_the_connection() -> None:
 )
 def test_the_level_says_which_protocol_is_proposed(level: Level, key: str) -> None:
     profile = Profile(level, ("aes256gcm16-prfsha384-x25519",), ("the-proposal",))
-    (connection,) = render(softwire(profile=profile), OWN_AUTHENTICATOR)
+    (connection,) = render(softwire(profile=profile), OWN)
     sent = connection.children[0].to_vici()
     assert {name: sent[name] for name in sent if name.endswith("_proposals")} == {key: ["the-proposal"]}
 
@@ -117,8 +119,8 @@ def test_the_level_says_which_protocol_is_proposed(level: Level, key: str) -> No
     ],
 )
 def test_interfaces_bind_the_children_of_tunnel_mode(kind: InterfaceKind, keys: dict[str, str]) -> None:
-    (plain,) = render(softwire(), OWN_AUTHENTICATOR)
-    (bound,) = render(replace(softwire(), interface=Interface(kind, 0xA1B2C3D4)), OWN_AUTHENTICATOR)
+    (plain,) = render(softwire(), OWN)
+    (bound,) = render(replace(softwire(), interface=Interface(kind, 0xA1B2C3D4)), OWN)
     sent = bound.children[0].to_vici()
     assert {name: sent[name] for name in sent if name.startswith(("if_id", "mark", "set_"))} == keys
     # Two planes share the connection; the child has another name only where it has other content.
@@ -127,15 +129,15 @@ def test_interfaces_bind_the_children_of_tunnel_mode(kind: InterfaceKind, keys: 
 
 
 def test_each_key_has_a_connection_of_its_own() -> None:
-    connections = render(softwire(keys=(pinned(2), pinned(3))), OWN_AUTHENTICATOR)
-    assert [connection.remote_spki for connection in connections] == [spki(2), spki(3)]
+    connections = render(softwire(keys=(pinned(2), pinned(3))), OWN)
+    assert [connection.remote.public_keys for connection in connections] == [(spki(2),), (spki(3),)]
     assert len({connection.name for connection in connections}) == 2
 
 
 def test_softwires_that_share_a_connection_are_merged() -> None:
-    (red,) = render(softwire(FIRST, color=1), OWN_AUTHENTICATOR)
-    (blue,) = render(softwire(FIRST, SECOND, color=2), OWN_AUTHENTICATOR)
-    (elsewhere,) = render(softwire(remote="2001:db8:f::3"), OWN_AUTHENTICATOR)
+    (red,) = render(softwire(FIRST, color=1), OWN)
+    (blue,) = render(softwire(FIRST, SECOND, color=2), OWN)
+    (elsewhere,) = render(softwire(remote="2001:db8:f::3"), OWN)
     merged = merge([blue, elsewhere, red])
     assert [connection.name for connection in merged] == sorted({red.name, elsewhere.name})
     assert next(each for each in merged if each.name == red.name).children == blue.children
@@ -143,7 +145,7 @@ def test_softwires_that_share_a_connection_are_merged() -> None:
 
 @pytest.mark.parametrize("protocol", [4, 41, 137])
 def test_transport_mode_selects_the_hosts_and_the_protocol_by_number(protocol: int) -> None:
-    (connection,) = render(transport(protocol), OWN_AUTHENTICATOR)
+    (connection,) = render(transport(protocol), OWN)
     (child,) = connection.children
     assert child.mode == "transport"
     assert child.local_ts == f"{LOCAL}/128[{protocol}]"
@@ -153,7 +155,7 @@ def test_transport_mode_selects_the_hosts_and_the_protocol_by_number(protocol: i
 def test_names_are_ours_and_fit_vici_at_their_longest() -> None:
     full = ":".join(["ffff"] * 8)
     longest = softwire((f"{full}/128", f"{full}/128"), remote=full)
-    (connection,) = render(longest, OWN_AUTHENTICATOR)
+    (connection,) = render(longest, OWN)
     assert connection.name.startswith(OWNED)
     assert len(connection.name) <= MAX_NAME
     # list-sas appends a number of up to ten digits.
@@ -162,11 +164,11 @@ def test_names_are_ours_and_fit_vici_at_their_longest() -> None:
 
 
 def test_names_are_the_same_in_every_process() -> None:
-    (connection,) = render(softwire(FIRST, SECOND), OWN_AUTHENTICATOR)
+    (connection,) = render(softwire(FIRST, SECOND), OWN)
     script = (
         "from tests.unit.charon.examples import *\n"
         "from softmesh.charon.render import render\n"
-        "(c,) = render(softwire(FIRST, SECOND), OWN_AUTHENTICATOR)\n"
+        "(c,) = render(softwire(FIRST, SECOND), OWN)\n"
         "print(c.name, *(child.name for child in c.children))"
     )
     root = Path(__file__).parents[3]
@@ -186,7 +188,7 @@ def test_no_key_is_printed() -> None:
 
 
 def test_actions_say_what_they_do_in_one_line() -> None:
-    (connection,) = render(softwire(), OWN_AUTHENTICATOR)
+    (connection,) = render(softwire(), OWN)
     child = connection.children[0].name
     lines = [
         action.describe()

@@ -6,12 +6,14 @@ import pytest
 
 from softmesh.charon.listing import ike_sas
 from softmesh.charon.render import render
+from softmesh.charon.selector import parse_selector
 from softmesh.charon.verify import verify, verify_peer
 from softmesh.mesh.softwire import Level
 from tests.unit.charon.examples import (
     CONNECTION,
     IKE_SA,
     LOCAL,
+    OWN,
     OWN_AUTHENTICATOR,
     PEER,
     REMOTE,
@@ -19,11 +21,31 @@ from tests.unit.charon.examples import (
     transport,
 )
 
-(CONNECTION_ASKED,) = render(softwire(), OWN_AUTHENTICATOR)
+(CONNECTION_ASKED,) = render(softwire(), OWN)
 (CHILD_ASKED,) = CONNECTION_ASKED.children
 (FOUND,) = ike_sas([{CONNECTION: IKE_SA}])
 (CHILD_FOUND,) = FOUND.children
 FOUND = replace(FOUND, local_id=OWN_AUTHENTICATOR.hex(":"), remote_id=PEER.authenticator.hex(":"))
+
+
+@pytest.mark.parametrize(
+    ("ours", "charons"),
+    [
+        ("192.0.2.1/32[6/179]", "192.0.2.1/32[tcp/bgp]"),
+        ("192.0.2.1/32[6/179]", "192.0.2.1/32[tcp/179]"),
+        ("192.0.2.1/32[6]", "192.0.2.1/32[tcp]"),
+        ("2001:db8::1/128[17/1701]", "2001:db8::1/128[udp/1701]"),
+    ],
+)
+def test_selectors_are_the_same_by_name_and_by_number(ours: str, charons: str) -> None:
+    assert parse_selector(ours) == parse_selector(charons)
+
+
+@pytest.mark.parametrize(
+    "other", ["192.0.2.1/32[tcp]", "192.0.2.1/32", "192.0.2.1/32[tcp/180]", "192.0.2.1/32[udp/bgp]"]
+)
+def test_a_port_is_part_of_a_selector(other: str) -> None:
+    assert parse_selector(other) != parse_selector("192.0.2.1/32[6/179]")
 
 
 def test_what_was_asked_is_right() -> None:
@@ -151,7 +173,7 @@ def test_default_proposals_never_mean_no_encryption() -> None:
     ],
 )
 def test_protocols_are_compared_by_number(protocol: int, printed: str) -> None:
-    (connection,) = render(transport(protocol), OWN_AUTHENTICATOR)
+    (connection,) = render(transport(protocol), OWN)
     found = replace(
         CHILD_FOUND,
         mode="transport",
@@ -164,7 +186,7 @@ def test_protocols_are_compared_by_number(protocol: int, printed: str) -> None:
 
 
 def test_transport_mode_is_between_the_ike_hosts() -> None:
-    (connection,) = render(transport(4), OWN_AUTHENTICATOR)
+    (connection,) = render(transport(4), OWN)
     found = replace(
         CHILD_FOUND,
         mode="transport",
@@ -183,5 +205,7 @@ def test_the_peer_must_be_the_one_asked_for() -> None:
 
 def test_an_identity_of_printable_octets_is_recognised() -> None:
     # charon prints an ID_KEY_ID as text where it can.
-    asked = replace(CONNECTION_ASKED, remote_id="@#" + b"abcdefghijklmnopqrst".hex())
+    asked = replace(
+        CONNECTION_ASKED, remote=replace(CONNECTION_ASKED.remote, identity="@#" + b"abcdefghijklmnopqrst".hex())
+    )
     assert verify_peer(replace(FOUND, remote_id="abcdefghijklmnopqrst"), asked) is None

@@ -270,7 +270,7 @@ def test_softwire_that_cannot_carry_everything_is_degraded_and_says_so() -> None
 
 def test_reason_of_a_failure_is_kept_until_it_is_up() -> None:
     world, wanted = World(answering=False), desired(softwire())
-    name = render(softwire(), OWN.authenticator)[0].name
+    name = render(softwire(), (OWN.own_key,))[0].name
     first = planned(wanted, world, failures={name: Failure(name, "the peer does not answer")})
     world.apply(first.actions)
     second = planned(wanted, world, 1.0, first.progress)
@@ -378,7 +378,7 @@ def test_softwires_that_share_even_the_child_are_up_together() -> None:
 
 def test_what_the_peer_refuses_is_told_with_our_proposals() -> None:
     world, wanted = World(answering=False), desired(softwire())
-    name = render(softwire(), OWN.authenticator)[0].name
+    name = render(softwire(), (OWN.own_key,))[0].name
     refusal = Failure(name, "the peer answered NO_PROPOSAL_CHOSEN", Proposals.CHILD)
     outcome = planned(wanted, world, failures={name: refusal})
     assert the(outcome).failure.startswith(

@@ -23,13 +23,17 @@ from tests.unit.control.world import (
     INTEGRITY,
     PACE,
     World,
+    certificate_of,
+    certified,
     desired,
+    group_key,
     kinds,
     planned,
     settled,
     softwire,
     the,
     transport,
+    trusted,
 )
 
 IKE_CHANGED = Profile(Level.ENCRYPT, ("aes128gcm16-prfsha256-x25519",), ("aes256gcm16-x25519",))
@@ -262,3 +266,56 @@ def test_blocked_softwire_leaves_others_of_its_connection_alone(may_remove: bool
 
 def test_blocked_softwire_that_nobody_wants_is_no_softwire() -> None:
     assert planned(desired(), World(), blocked={softwire(HIGHER).id: "no guard"}).progress == {}
+
+
+CERTIFIED = trusted(softwire(), certified(softwire()))
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        pytest.param(trusted(softwire(), certified(softwire(), "another authority")), id="authority"),
+        pytest.param(trusted(softwire(), certified(softwire(), revocation="1234")), id="revocation list"),
+    ],
+)
+def test_peers_authenticate_anew_when_what_vouches_for_them_changes(after: Softwire) -> None:
+    """And do so before the SA goes that they have: who cannot any more loses it when the time is over."""
+    world = World()
+    before = settled(desired(CERTIFIED), world)
+    outcome = planned(desired(after), world, 50.0, before.progress)
+    assert Initiate in kinds(outcome.actions)
+    assert TerminateIke not in kinds(outcome.actions)
+    world.apply(tuple(action for action in outcome.actions if not isinstance(action, Initiate)))
+    outcome = planned(desired(after), world, 50.0 + PACE.succession + 1, outcome.progress)
+    assert TerminateIke in kinds(outcome.actions)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(
+            trusted(softwire(), group_key(softwire())), trusted(softwire(), group_key(softwire(), "new")),
+            id="another group key",
+        ),
+        pytest.param(CERTIFIED, softwire(), id="from certificates to a pinned key"),
+        pytest.param(softwire(), CERTIFIED, id="from a pinned key to certificates"),
+        pytest.param(
+            trusted(softwire(), certificate_of("old")), trusted(softwire(), certificate_of("new")),
+            id="another pinned certificate",
+        ),
+        pytest.param(CERTIFIED, trusted(softwire(), certificate_of("peer")), id="a certificate is pinned, too"),
+    ],
+)  # fmt: skip
+def test_what_was_made_by_a_credential_that_counts_no_more_goes_at_once(before: Softwire, after: Softwire) -> None:
+    world = World()
+    settled(desired(before), world)
+    assert TerminateIke in kinds(planned(desired(after), world, 50.0).actions)
+
+
+def test_a_certificate_of_the_same_key_is_renewed_without_a_gap() -> None:
+    world = World()
+    first, second = (trusted(softwire(), certificate_of("peer", serial)) for serial in (1, 2))
+    before = settled(desired(first), world)
+    outcome = planned(desired(second), world, 50.0, before.progress)
+    assert Initiate in kinds(outcome.actions)
+    assert TerminateIke not in kinds(outcome.actions)

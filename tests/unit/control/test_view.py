@@ -31,7 +31,7 @@ def view(*routes: Route, charon: str = "", planned: bool = True) -> View:
     return View(
         now=100.0,
         endpoint=OURS,
-        authenticator="aa" * 20,
+        authenticators=("aa" * 20,),
         announcing=True,
         prefixes=("10.1.0.0/24",),
         hook_connected=True,

@@ -14,21 +14,24 @@ from softmesh.charon.actions import (
     Initiate,
     LoadConnection,
     LoadKey,
+    LoadSecret,
     TerminateChild,
     TerminateIke,
     UnloadConnection,
+    UnloadKey,
+    UnloadSecret,
 )
 from softmesh.charon.connection import Connection
 from softmesh.charon.observed import ChildSa, IkeSa, Observed
 from softmesh.control.plan import Plan, plan
 from softmesh.control.progress import Pace, Progress
+from softmesh.mesh.credential import Certified, Credential, GroupKey, PinnedCertificate, PinnedKey
 from softmesh.mesh.desired import Desired
 from softmesh.mesh.identity import Identity
 from softmesh.mesh.softwire import (
     Interface,
     Level,
     Mode,
-    PinnedKey,
     Profile,
     Selector,
     SelectorPair,
@@ -37,7 +40,9 @@ from softmesh.mesh.softwire import (
 )
 from tests.unit.mesh.routes import hash_of, spki
 
-OWN = Identity(spki("own"), hash_of("own"), b"k" * 20, "Ed25519", b"the private key")
+OWN = Identity(spki("own"), hash_of("own"), b"k" * 20, "Ed25519", b"the private key", b"our certificate")
+NEW = Identity(spki("new own"), hash_of("new own"), b"n" * 20, "Ed25519", b"the new private key", b"another")
+"""What we are to be known by after a rollover."""
 IKE = ("aes256gcm16-prfsha384-x25519",)
 PROFILE = Profile(Level.ENCRYPT, IKE, ("aes256gcm16-x25519",))
 INTEGRITY = Profile(Level.INTEGRITY, IKE, ("null-sha256-x25519",))
@@ -85,6 +90,28 @@ def transport(remote: str = HIGHER, *, sites: int = 1, profile: Profile = PROFIL
     )
 
 
+def trusted(wire: Softwire, *credentials: Credential) -> Softwire:
+    """The same softwire with a peer that may authenticate by other means."""
+    return replace(wire, credentials=credentials)
+
+
+def certified(wire: Softwire, authority: str = "ca", revocation: str = "") -> Certified:
+    """By a certificate for the peer's endpoint."""
+    return Certified(LOCAL, str(wire.id.remote), (authority.encode(),), revocation)
+
+
+def certificate_of(key: str, serial: int = 1) -> PinnedCertificate:
+    """By the certificate of one key."""
+    certificate = f"certificate {serial} of {key}".encode()
+    pinned = PinnedKey(hash_of(key), spki(key), "test", certificate)
+    return PinnedCertificate(pinned, Certified(LOCAL, HIGHER, (b"ca",)))
+
+
+def group_key(wire: Softwire, name: str = "group") -> GroupKey:
+    """By a group key."""
+    return GroupKey(LOCAL, str(wire.id.remote), name.encode(), hash_of(name).hex()[:16])
+
+
 def site_of(remote: str, site: int) -> IPv4Network:
     """A prefix of a peer."""
     return IPv4Network(f"10.{int(ip_address(remote)) & 0xFF}.{site}.0/24")
@@ -101,6 +128,7 @@ class World:
     connections: dict[str, Connection] = field(default_factory=dict)
     sas: list[IkeSa] = field(default_factory=list)
     keys: set[str] = field(default_factory=lambda: {OWN.key_id.hex()})
+    secrets: set[str] = field(default_factory=set)
     answering: bool = True
     """Whether peers accept what is initiated."""
     applied: list[Action] = field(default_factory=list)
@@ -111,14 +139,21 @@ class World:
             {name: frozenset(c.name for c in conn.children) for name, conn in self.connections.items()},
             tuple(self.sas),
             frozenset(self.keys),
+            frozenset(self.secrets),
         )
 
     def apply(self, actions: tuple[Action, ...]) -> None:
         self.applied.extend(actions)
         for action in actions:
             match action:
-                case LoadKey():
-                    self.keys.add(OWN.key_id.hex())
+                case LoadKey(private_key):
+                    self.keys.update(own.key_id.hex() for own in (OWN, NEW) if own.private_key_pem == private_key)
+                case LoadSecret(secret):
+                    self.secrets.add(secret.name)
+                case UnloadSecret(name):
+                    self.secrets.discard(name)
+                case UnloadKey(key_id):
+                    self.keys.discard(key_id)
                 case LoadConnection(connection):
                     self.connections[connection.name] = connection
                 case UnloadConnection(name):
@@ -136,6 +171,7 @@ class World:
     def establish(self, name: str, child: str, *, anew: bool = False, installed_for: int = 0) -> None:
         """Build a CHILD SA, on the IKE_SA there is unless ``anew``; half-open where nobody answers."""
         connection = self.connections[name]
+        assert connection.secret is None or connection.secret.name in self.secrets
         made = next(c for c in connection.children if c.name == child)
         protocol, encryption, integrity = _NEGOTIATED[made.level]
         sa = ChildSa(
@@ -156,8 +192,8 @@ class World:
                 True,
                 connection.local_address,
                 connection.remote_address,
-                _printed(connection.local_id),
-                _printed(connection.remote_id),
+                _printed(connection.local.identity),
+                _printed(connection.remote.identity),
                 children=(sa,) if self.answering else (),
             )
         )
@@ -168,7 +204,7 @@ class World:
 
 
 def _printed(identity: str) -> str:
-    return bytes.fromhex(identity.removeprefix("@#")).hex(":")
+    return bytes.fromhex(identity.removeprefix("@#")).hex(":") if identity.startswith("@#") else identity
 
 
 def planned(
@@ -178,7 +214,7 @@ def planned(
     progress: Mapping[SoftwireId, Progress] | None = None,
     **changes: Any,
 ) -> Plan:
-    settings: dict[str, Any] = {"own": OWN, "pace": PACE, "may_remove": True} | changes
+    settings: dict[str, Any] = {"own": (OWN,), "pace": PACE, "may_remove": True} | changes
     return plan(wanted, world.observed(), progress or {}, now, **settings)
 
 

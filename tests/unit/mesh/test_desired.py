@@ -10,11 +10,12 @@ import pytest
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.extended_communities import ColorCommunity, EncapsulationCommunity
 from softmesh.bgp.route import Family, Origin, Route
-from softmesh.bgp.sub_tlv import Opaque, ProtocolType
+from softmesh.bgp.sub_tlv import Authenticator, Opaque, ProtocolType, PublicKey
+from softmesh.mesh.credential import PinnedKey, authenticator_of, origin_of
 from softmesh.mesh.desired import Desired, RouteTable, fold
 from softmesh.mesh.refusal import Rule
 from softmesh.mesh.selection import Offer
-from softmesh.mesh.softwire import Mode, PinnedKey, Softwire, SoftwireId
+from softmesh.mesh.softwire import Mode, Softwire, SoftwireId
 from softmesh.mesh.trust import AnnouncedKeys
 from tests.unit.mesh.routes import OURS, attribute, hash_of, policy, route, spki
 
@@ -56,7 +57,7 @@ def test_route_with_a_tunnel_makes_a_softwire() -> None:
     assert softwire.id == SoftwireId(ip_address(OURS), ip_address("2001:db8:f::2"), TunnelType.IPSEC_TUNNEL)
     assert softwire.mode is Mode.TUNNEL
     assert pairs(softwire) == {("10.1.0.0/24", "10.2.0.0/24")}
-    assert [key.authenticator for key in softwire.keys] == [hash_of("peer")]
+    assert [authenticator_of(key) for key in softwire.credentials] == [hash_of("peer")]
 
 
 def test_one_softwire_serves_all_prefixes_of_an_endpoint() -> None:
@@ -156,19 +157,31 @@ def test_pending_until_the_directory_has_the_key() -> None:
     item = route(value=attribute(announced=False))
     assert [p.refusal.rule for p in fold([item], policy(), [Directory("other")]).pending.values()] == [Rule.KEY]
     found = only(fold([item], policy(), [Directory("other", "peer")]))
-    assert [key.origin for key in found.keys] == ["peer.pem"]
+    assert [origin_of(key) for key in found.credentials] == ["peer.pem"]
 
 
 def test_sources_are_tried_in_order() -> None:
     item = route(value=attribute())
-    keys = only(fold([item], policy(), [Directory("peer"), AnnouncedKeys()])).keys
-    assert [key.origin for key in keys] == ["peer.pem"]
+    keys = only(fold([item], policy(), [Directory("peer"), AnnouncedKeys()])).credentials
+    assert [origin_of(key) for key in keys] == ["peer.pem"]
 
 
 def test_several_authenticators_are_any_of() -> None:
-    item = route(value=encode_with_key(attribute(key="old", announced=False, extra=()), "old"))
-    two = route("10.2.1.0/24", attribute(key="new"))
-    assert {key.authenticator for key in only(folded(item, two)).keys} == {hash_of("old"), hash_of("new")}
+    both = attribute(key="old", extra=(Authenticator(hash_of("new")), PublicKey(spki("new"))))
+    found = only(folded(route(value=both))).credentials
+    assert {authenticator_of(key) for key in found} == {hash_of("old"), hash_of("new")}
+
+
+def test_only_what_all_announcements_of_an_endpoint_advertise_counts() -> None:
+    """Whoever gets one past us in the owner's name must not add a key of his own."""
+    both = attribute(key="peer", extra=(Authenticator(hash_of("thief")), PublicKey(spki("thief"))))
+    found = only(folded(route(value=attribute()), route("10.2.1.0/24", both))).credentials
+    assert [authenticator_of(key) for key in found] == [hash_of("peer")]
+    desired = folded(route(value=attribute()), route("10.2.1.0/24", attribute(key="thief")))
+    assert not desired.softwires
+    (pending,) = desired.pending.values()
+    assert pending.refusal.rule is Rule.AUTHENTICATOR
+    assert "no authenticator in common" in pending.refusal.detail
 
 
 def test_recursion_uses_the_tunnels_of_the_route_to_the_next_hop() -> None:

@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from softmesh.bgp.codepoints import TunnelType
+from softmesh.mesh.credential import authenticator_of
 from softmesh.mesh.interface import Interfaces
 from softmesh.mesh.policy import Fabric, LevelRule, Protection
 from softmesh.mesh.refusal import Rule
@@ -147,7 +148,7 @@ def test_the_first_rule_that_matches_gives_the_level(rules: tuple[LevelRule, ...
         )
     )
     assert softwire.profile == PROFILES[level]
-    assert [key.authenticator for key in softwire.keys] == [hash_of("peer")]
+    assert [authenticator_of(key) for key in softwire.credentials] == [hash_of("peer")]
 
 
 def test_both_ends_come_to_the_same_level() -> None:
