@@ -21,6 +21,7 @@ from lab.mesh import MIXED, Afbr, Direction, Mesh, meshed
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.sub_tlv import Authenticator, EgressEndpoint, PublicKey, SubTlv
 from softmesh.bgp.tunnel_encapsulation import Tunnel, encode
+from softmesh.control.client import ask
 from softmesh.mesh.admission import address
 from softmesh.mesh.identity import load_identity
 
@@ -67,6 +68,7 @@ def show(direction: Direction) -> None:
         traffic(mesh, afbrs, capture)
         leave(mesh, afbrs)
         impostor(mesh, afbrs)
+        audit(afbrs)
         capture.stop()
         check("the whole time, plaintext packets in the core", capture.count(PLAINTEXT), lambda n: n == 0)
 
@@ -181,6 +183,15 @@ def impostor(mesh: Mesh, afbrs: list[Afbr]) -> None:
         check("the real mesh is untouched", meshed(afbrs), lambda untouched: untouched)
     finally:
         liar.close()
+
+
+def audit(afbrs: list[Afbr]) -> None:
+    """Hold every router against what the RFCs require of it."""
+    print("\n$ softmesh audit        (on each router; the first line of each)")
+    for afbr in afbrs:
+        print(f"  {afbr.softmesh('audit', '-c', str(afbr.configuration), check=False).partition(chr(10))[0]}")
+    unmet = [id_ for afbr in afbrs for id_ in ask(afbr.home / "run" / "control.sock", "audit")["unmet"]]
+    check("MUST requirements unmet on any router", len(unmet), lambda n: n == 0)
 
 
 def attribute(liar: Impostor, claims: list[SubTlv]) -> bytes:

@@ -25,6 +25,7 @@ COMMANDS = {
     "status": "each softwire: state, reason, since when, SPIs, bytes, from which route",
     "plan": "what the bridge would change now, without changing it",
     "explain": "the chain of decisions for one prefix or endpoint",
+    "audit": "what the RFCs require of a mesh, and whether this node meets it now",
     "announce": "announce our prefixes again after a withdraw",
     "withdraw": "withdraw all that we announce: leave the mesh, keep running",
     "flush": "remove all that is ours from charon and the kernel, the guards last",

@@ -13,7 +13,7 @@ from typing import Any
 from softmesh.bgp.codepoints import sub_tlv_name
 from softmesh.bgp.extended_communities import read_community, tunnels_from
 from softmesh.bgp.path_attributes import DecodedAttributes, decode_attributes
-from softmesh.bgp.sub_tlv import PublicKey, SubTlv
+from softmesh.bgp.sub_tlv import Certificate, PublicKey, SubTlv
 from softmesh.bgp.tunnel_encapsulation import (
     AttributeVerdict,
     Carrier,
@@ -22,6 +22,7 @@ from softmesh.bgp.tunnel_encapsulation import (
     TunnelVerdict,
 )
 from softmesh.errors import OperatorError
+from softmesh.mesh.public_key import KeyFileError, find_keys
 
 ANY = "any"
 _SEPARATORS = string.whitespace + ":"
@@ -118,6 +119,7 @@ def _tunnel(tunnel: Tunnel, on_unicast: Tunnel, *, from_community: bool) -> dict
         "colors": list(tunnel.colors),
         "authenticators": [authenticator.hex() for authenticator in tunnel.authenticators],
         "public_keys": [_public_key(spki, tunnel.authenticators) for spki in tunnel.public_keys],
+        "certificates": [_certificate(der, tunnel.authenticators) for der in tunnel.certificates],
         "protocols": list(tunnel.protocols),
         "unknown": [
             {
@@ -147,10 +149,23 @@ def _public_key(spki: bytes, authenticators: Sequence[bytes]) -> dict[str, Any]:
     return {"spki": spki.hex(), "sha1": digest.hex(), "matches_authenticator": digest in authenticators}
 
 
+def _certificate(der: bytes, authenticators: Sequence[bytes]) -> dict[str, Any]:
+    try:
+        spkis = [key.spki for key in find_keys(der, "sub-TLV 254") if key.certificate == der]
+    except KeyFileError:
+        spkis = []
+    # What cannot be read as a certificate has no key, and counts for nothing.
+    key = _public_key(spkis[0], authenticators) if spkis else {"sha1": None, "matches_authenticator": False}
+    return {"certificate": der.hex(), "sha1": key["sha1"], "matches_authenticator": key["matches_authenticator"]}
+
+
 def _text(sub_tlv: SubTlv, authenticators: Sequence[bytes]) -> str:
     if isinstance(sub_tlv, PublicKey):
         matches = _public_key(sub_tlv.spki, authenticators)["matches_authenticator"]
         return f"{sub_tlv}, {'an' if matches else 'no'} authenticator is its SHA-1"
+    if isinstance(sub_tlv, Certificate):
+        matches = _certificate(sub_tlv.der, authenticators)["matches_authenticator"]
+        return f"{sub_tlv}, {'an' if matches else 'no'} authenticator is its key's SHA-1"
     return str(sub_tlv)
 
 

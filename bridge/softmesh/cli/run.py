@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import structlog
+from msgspec.structs import replace
 
 from softmesh.cli.arguments import add_config_argument
 from softmesh.config import Config, ConfigurationError, Problem, examine
@@ -16,8 +17,10 @@ from softmesh.control.bridge import Bridge
 from softmesh.control.exabgp import managed_exabgp
 from softmesh.control.server import ControlServer
 from softmesh.errors import SoftmeshError
+from softmesh.listening_socket import own_directory
 from softmesh.log import configure
-from softmesh.mesh.identity import load_identity
+from softmesh.mesh.identity import load_identities
+from softmesh.secret_file import leave_no_core
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +44,9 @@ def run(args: argparse.Namespace) -> int:
 
 async def _serve(path: Path, config: Config) -> None:
     log = structlog.get_logger("softmesh.run")
-    config.sockets.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    bridge = Bridge(config, load_identity(config.identity.private_key))
+    leave_no_core()
+    own_directory(config.sockets.directory, "sockets.directory")
+    bridge = Bridge(config, load_identities(config.own_keys))
     exabgp = managed_exabgp(config) if config.bgp.managed else None
     server = await ControlServer(
         config.sockets.control,
@@ -50,6 +54,7 @@ async def _serve(path: Path, config: Config) -> None:
             "status": bridge.answer_status,
             "explain": bridge.answer_explain,
             "plan": bridge.answer_plan,
+            "audit": bridge.answer_audit,
             "announce": bridge.answer_announce,
             "withdraw": bridge.answer_withdraw,
         },
@@ -82,7 +87,11 @@ def _warn(warnings: tuple[Problem, ...]) -> None:
 
 
 def _read_at_the_start(config: Config) -> tuple[object, ...]:
-    return config.endpoint, config.bgp, config.sockets, config.charon.vici
+    """What a reload cannot take over; of BGP neighbours, what is asked of them can change."""
+    neighbors = tuple(
+        replace(neighbor, protection=None, authenticators=(), tunnels=None) for neighbor in config.bgp.neighbors
+    )
+    return config.endpoint, replace(config.bgp, neighbors=neighbors), config.sockets, config.charon.vici
 
 
 def _reload(path: Path, bridge: Bridge) -> None:
@@ -91,7 +100,7 @@ def _reload(path: Path, bridge: Bridge) -> None:
         before = bridge.config
         config, warnings = _read(path)
         _warn(warnings)
-        bridge.configure(config, load_identity(config.identity.private_key))
+        bridge.configure(config, load_identities(config.own_keys))
     except SoftmeshError as error:
         log.warning("configuration not taken over", problem=str(error))
     else:

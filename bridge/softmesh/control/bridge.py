@@ -19,17 +19,25 @@ from softmesh.bgp.hook_client import HookClient
 from softmesh.charon.observed import Observed
 from softmesh.charon.watch import Watch
 from softmesh.config import Config
+from softmesh.config.values import SessionProtection
+from softmesh.control.audit import report as audit
+from softmesh.control.audit.facts import gather
+from softmesh.control.audit.node import Node
 from softmesh.control.data_plane import DataPlane
+from softmesh.control.key_stores import KeyStores
 from softmesh.control.knowledge import Knowledge
 from softmesh.control.plan import Plan, plan
 from softmesh.control.progress import Progress
+from softmesh.control.sessions import SessionGuard, Sessions, under_ipsec
 from softmesh.control.settings import announcements_of, pace_of, policy_of
+from softmesh.control.trust_files import TrustFiles
 from softmesh.control.view import View, explain, status
 from softmesh.errors import SoftmeshError
+from softmesh.mesh.arrivals import Arrivals
 from softmesh.mesh.desired import Desired, Memory, fold
 from softmesh.mesh.identity import Identity
 from softmesh.mesh.key_directory import KeyDirectory
-from softmesh.mesh.softwire import SoftwireId
+from softmesh.mesh.softwire import Address, SoftwireId
 from softmesh.mesh.trust import AnnouncedKeys, DirectoryKeys, KeySource
 
 _KEY_SCAN = 1.0
@@ -41,7 +49,9 @@ _FRESH_LOOK = 1.0
 class Bridge:
     """One mesh, one charon."""
 
-    def __init__(self, config: Config, own: Identity, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, config: Config, own: tuple[Identity, ...], *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._monotonic = monotonic
         self._log = structlog.get_logger("softmesh.bridge")
         self._wake = asyncio.Event()
@@ -51,12 +61,27 @@ class Bridge:
         self._hook = HookClient(str(config.sockets.hook), on_change=self._wake.set, monotonic=monotonic)
         self._charon = Watch(config.charon.vici, on_change=self._wake.set, monotonic=monotonic)
         self._data_plane = DataPlane(report=self._report, on_change=self._wake.set, monotonic=monotonic)
+        self._sessions = Sessions(monotonic=monotonic)
+        self._under_ipsec: frozenset[Address] | None = None
+        """BGP neighbours to whom the session's SAs stand; None before charon was first looked at."""
+        self._guarded = asyncio.Event()
+        """Set once the guards have been seen to."""
         self._observed = Observed({}, (), frozenset())
         self._desired = Desired()
         self._folded: object = None
         self._trusted: object = None
         self._memory = Memory()
+        self._arrivals = Arrivals(time.time() - monotonic())
+        self._own: tuple[Identity, ...] = ()
+        self._retired: frozenset[str] = frozenset()
+        """Identifiers of keys that were ours since we started: charon is to forget them."""
         self._keys_changed = 0
+        self._key_stores = KeyStores(
+            config.sockets.directory / "keys",
+            on_found=self._keys_found,
+            report=self._report,
+            monotonic=monotonic,
+        )
         self._plan = Plan()
         self._acting = 0.0
         """Seconds the last pass spent on its actions."""
@@ -65,21 +90,30 @@ class Bridge:
         self._pending_since: dict[SoftwireId, float] = {}
         self._knowledge = Knowledge(monotonic(), config.bgp.stale_time)
         self._awaited: tuple[str, ...] = ()
+        self._complete = False
+        """Whether the last fold was of all that BGP has to say."""
         self._reported: dict[str, str] = {}
         self._logged: Mapping[SoftwireId, Progress] = {}
         self.configure(config, own)
 
-    def configure(self, config: Config, own: Identity) -> None:
+    def configure(self, config: Config, own: tuple[Identity, ...]) -> None:
         """Take over a configuration: at the start, and again when the file was read anew.
 
-        The sockets, the BGP section and charon's socket only count at the start.
+        ``own``: our keys, that which we prefer first. The sockets, the BGP section and charon's socket only count at
+        the start. Raises SoftmeshError, and changes nothing, where a file for trust cannot be used.
         """
+        trust_files = TrustFiles(config)
         self.config = config
+        self._trust_files = trust_files
+        ours = {identity.key_id.hex() for identity in own}
+        self._retired = (self._retired | {identity.key_id.hex() for identity in self._own}) - ours
         self._own = own
         self._data_plane.configure(config)
+        self._sessions.configure(config)
         self._pace = pace_of(config)
         self._directories: list[KeyDirectory] = []
         self._sources: list[KeySource] = []
+        stores = self._key_stores.configure(config.trust.keys)
         for source in config.trust.keys:
             if source.directory is not None:
                 directory = KeyDirectory(source.directory)
@@ -88,6 +122,8 @@ class Bridge:
                 self._sources.append(DirectoryKeys(directory))
             if source.announced:
                 self._sources.append(AnnouncedKeys())
+            if source.url is not None:
+                self._sources.append(stores[source.url])
         self._keys_changed += 1
         self._report_key_problems()
         self._set_announcing(self._announcing)
@@ -112,6 +148,9 @@ class Bridge:
         self._policy = policy_of(
             self.config,
             announcing=self._announcing,
+            trust=self._trust_files.trust,
+            trust_groups=self._trust_files.groups,
+            unprotected=self._sessions.unprotected,
             fabric=self._data_plane.fabric,
             ml_kem=ability is not None and ability.ml_kem,
         )
@@ -122,10 +161,17 @@ class Bridge:
             tasks.create_task(self._charon.run(), name="charon")
             tasks.create_task(self._hook.run(), name="hook client")
             if exabgp is not None:
-                tasks.create_task(exabgp.run(), name="exabgp")
+                tasks.create_task(self._run_exabgp(exabgp), name="exabgp")
             tasks.create_task(self._data_plane.run(), name="interfaces")
             tasks.create_task(self._watch_keys(), name="keys")
+            tasks.create_task(self._key_stores.run(), name="key stores")
             tasks.create_task(self._passes(), name="passes")
+
+    async def _run_exabgp(self, exabgp: ManagedExaBgp) -> None:
+        if any(neighbor.protection is SessionProtection.IPSEC for neighbor in self.config.bgp.neighbors):
+            # Without its guard the session would come up in the clear first.
+            await self._guarded.wait()
+        await exabgp.run()
 
     async def _passes(self) -> None:
         wake_at = 0.0
@@ -152,18 +198,25 @@ class Bridge:
                 continue
             self._report("charon", "")
             now = self._monotonic()
-            wake_at = max(now, min(self._charon.look_due, self._data_plane.look_due))
-            if self._plan.wake_at is not None:
-                wake_at = min(wake_at, self._plan.wake_at)
+            wake_at = max(now, min(self._charon.look_due, self._data_plane.look_due, self._sessions.look_due))
+            wake_at = min([wake_at, *(at for at in (self._plan.wake_at, self._desired.wake_at) if at is not None)])
             # Under a storm of events at most half of the time goes into looking and planning; time spent acting is
             # none of that. The first event after a pause is served at once.
             await asyncio.sleep(max(0.0, now - started - 2 * self._acting))
 
     async def _pass(self) -> None:
+        await self._judge_sessions()
         self._fold()
+        if self._under_ipsec is None and self._sessions.unjudged(self._hook.neighbors):
+            # What stands already would be denied its packets until it is known what protects BGP.
+            with contextlib.suppress(SoftmeshError):
+                self._under_ipsec = under_ipsec(self._desired, self._planned(await self._look(), {}))
+                await self._judge_sessions()
+                self._fold()
         # Before charon is asked anything: it may be away, or have gone down with all its SAs.
         await self._data_plane.stand_guard(self._desired, self._policy)
-        observed = self._observed = await self._charon.look()
+        self._guarded.set()
+        observed = self._observed = await self._look()
         if await self._data_plane.survey(self._charon.ability):
             self._set_policy()
             self._fold()
@@ -172,6 +225,7 @@ class Bridge:
         blocked = await self._data_plane.prepare(self._desired, observed)
         prepared = self._monotonic() - began
         self._plan = self._planned(observed, blocked)
+        self._under_ipsec = under_ipsec(self._desired, self._plan)
         decided = self._monotonic()
         await self._data_plane.lead(self._desired, self._plan, may_remove=self._may_remove)
         refused = await self._charon.apply(self._plan.actions)
@@ -181,53 +235,98 @@ class Bridge:
         # charon's log tells why an attempt failed, where there are no alerts (before 6.0.3).
         await self._charon.hear_log(wanted=self._plan.puzzling)
         self._log_changes()
+        if await self._judge_sessions():
+            self._wake.set()
+
+    async def _judge_sessions(self) -> bool:
+        """See whether BGP's sessions are protected as they must be; returns whether that has changed."""
+        guard = self._data_plane.guard
+        before = self._sessions.verdicts
+        changed = await self._sessions.look(
+            self._hook.neighbors,
+            ipsec=self._under_ipsec,
+            guarded=() if guard is None else guard.under_ipsec,
+            near=() if guard is None else guard.near,
+        )
+        if changed:
+            self._set_policy()
+        for name, verdict in self._sessions.verdicts.items():
+            amiss = verdict.since is not None and not verdict.satisfied
+            self._report(f"BGP session {name}", verdict.reason if amiss else "")
+            if verdict.satisfied and verdict.protection is not before[name].protection:
+                say = self._log.warning if verdict.protection is SessionGuard.NONE else self._log.info
+                say("BGP session", neighbor=name, protection=verdict.protection.value, reason=verdict.reason)
+        return changed
+
+    async def _look(self) -> Observed:
+        return await self._charon.look(revocation_lists=bool(self._policy.revocation_lists))
 
     def _fold(self) -> None:
+        # Of one moment with the routes: what arrives while charon is asked is not in what was folded.
+        neighbors = self._hook.neighbors
+        missing = self._knowledge.missing(self._policy.neighbors, self._policy.families, neighbors, self._monotonic())
+        self._awaited = tuple(dict.fromkeys((*missing, *self._sessions.unjudged(neighbors))))
+        self._complete = self._hook.synced and not self._awaited
         trust = (self._keys_changed, self._policy)
-        basis = (self._hook.generation, trust)
-        if basis == self._folded:
+        basis = (self._hook.generation, trust, self._may_remove)
+        now = self._monotonic()
+        due = self._desired.wake_at is not None and now >= self._desired.wake_at
+        if basis == self._folded and not due:
             return
         if trust != self._trusted:
             self._trusted, self._memory = trust, Memory()
         self._folded = basis
-        self._desired = fold(self._hook.routes.values(), self._policy, self._sources, self._memory)
-        now = self._monotonic()
+        self._desired = fold(
+            self._hook.routes.values(),
+            self._policy,
+            self._sources,
+            self._memory,
+            self._arrivals,
+            now,
+            complete=self._may_remove,
+        )
         self._pending_since = {wire: self._pending_since.get(wire, now) for wire in self._desired.pending}
 
     @property
     def _may_remove(self) -> bool:
-        return self._hook.synced and not self._awaited
+        return self._complete and self._hook.synced
 
     def _planned(self, observed: Observed, blocked: Mapping[SoftwireId, str]) -> Plan:
-        now = self._monotonic()
-        self._awaited = self._knowledge.missing(
-            self._policy.neighbors, self._policy.families, self._hook.neighbors, now
-        )
         return plan(
             self._desired,
             observed,
             self._plan.progress,
-            now,
+            self._monotonic(),
             own=self._own,
             pace=self._pace,
             may_remove=self._may_remove,
             blocked=blocked,
             failures=self._charon.failures,
+            retired=self._retired,
+            revocation_lists=self._policy.revocation_lists,
         )
 
     async def _watch_keys(self) -> None:
         while True:
             await asyncio.sleep(_KEY_SCAN)
             changed = [directory.scan() for directory in self._directories]
+            if self._trust_files.scan():
+                self._set_policy()
+                changed.append(True)
             if any(changed):
                 self._keys_changed += 1
                 self._log.info("keys changed", keys=sum(map(len, self._directories)))
                 self._report_key_problems()
                 self._wake.set()
 
+    def _keys_found(self) -> None:
+        self._keys_changed += 1
+        self._wake.set()
+
     def _report_key_problems(self) -> None:
         for directory in self._directories:
             self._report(f"keys {directory.path}", "; ".join(directory.problems))
+        self._report("trust", "; ".join(self._trust_files.problems))
 
     def _report(self, subject: str, problem: str) -> None:
         """Log a problem when it appears or changes, and that it is over; not each time it is met."""
@@ -277,6 +376,23 @@ class Bridge:
             "charon": self._charon_problem(),
         }
 
+    async def answer_audit(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``softmesh audit``: every requirement, held against what is there now."""
+        planned = await self._fresh()
+        facts = await gather(self.config, self._own)
+        node = Node(
+            config=self.config,
+            policy=self._policy,
+            own=self._own,
+            announced=announcements_of(self.config, self._own, announcing=self._announcing),
+            view=self._view(planned),
+            observed=self._observed,
+            ability=self._charon.ability,
+            facts=facts,
+        )
+        # Thousands of softwires take a second or more, and BGP and charon do not wait.
+        return await asyncio.to_thread(audit.answer, node)
+
     async def answer_announce(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
         """``softmesh announce``."""
         self.announce(announcing=True)
@@ -305,7 +421,7 @@ class Bridge:
         async with self._turn:
             self._fold()
             self._charon.suspect()
-            self._observed = await self._charon.look()
+            self._observed = await self._look()
             await self._data_plane.refresh(self._desired)
             return self._planned(self._observed, self._data_plane.blocked(self._desired))
 
@@ -316,13 +432,14 @@ class Bridge:
         return View(
             now=self._monotonic(),
             endpoint=str(self.config.endpoint),
-            authenticator=self._own.authenticator.hex(),
+            authenticators=tuple(identity.authenticator.hex() for identity in self._own),
             announcing=self._announcing,
             prefixes=tuple(map(str, self.config.announce.prefixes)),
             hook_connected=self._hook.connected,
             charon=self._charon_problem(),
             awaited=self._awaited,
             neighbors=self._hook.neighbors,
+            sessions=self._sessions.verdicts,
             desired=self._desired,
             progress=planned.progress,
             installed=planned.installed,

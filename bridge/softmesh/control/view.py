@@ -13,11 +13,13 @@ from typing import Any
 from softmesh.bgp.route import Neighbor, Route, RouteKey
 from softmesh.charon.observed import ChildSa
 from softmesh.control.progress import Progress, State
+from softmesh.control.sessions import Verdict
 from softmesh.control.wanted_layout import hop_of
 from softmesh.dataplane.layout import Layout
 from softmesh.errors import OperatorError
 from softmesh.mesh.admission import address
 from softmesh.mesh.configured import CONFIGURATION
+from softmesh.mesh.credential import Credential, authenticator_of, origin_of, trust_of
 from softmesh.mesh.desired import Decision, Desired
 from softmesh.mesh.policy import Fabric
 from softmesh.mesh.refusal import Refusal, Rule
@@ -30,7 +32,8 @@ class View:
 
     now: float
     endpoint: str
-    authenticator: str
+    authenticators: tuple[str, ...]
+    """Of our keys, that which we prefer first."""
     announcing: bool
     prefixes: tuple[str, ...]
     hook_connected: bool
@@ -39,6 +42,8 @@ class View:
     awaited: tuple[str, ...]
     """Neighbours that have not told us all yet: until then nothing is removed."""
     neighbors: Mapping[str, Neighbor] = field(default_factory=dict)
+    sessions: Mapping[str, Verdict] = field(default_factory=dict)
+    """What protects the neighbours' sessions, by their addresses."""
     desired: Desired = field(default_factory=Desired)
     progress: Mapping[SoftwireId, Progress] = field(default_factory=dict)
     installed: Mapping[SoftwireId, tuple[ChildSa, ...]] = field(default_factory=dict)
@@ -57,7 +62,8 @@ def status(view: View) -> dict[str, Any]:
     """The whole, as ``softmesh status --json`` prints it."""
     return {
         "endpoint": view.endpoint,
-        "authenticator": view.authenticator,
+        "authenticator": view.authenticators[0],
+        "further_authenticators": list(view.authenticators[1:]),
         "announcing": list(view.prefixes) if view.announcing else [],
         "withdrawn": not view.announcing,
         "hook": {"connected": view.hook_connected},
@@ -77,6 +83,7 @@ def status(view: View) -> dict[str, Any]:
                 "for": round(view.now - neighbor.since, 3),
                 "reason": neighbor.reason,
                 "end_of_rib": sorted(neighbor.end_of_rib),
+                "protection": _protection(view.sessions.get(neighbor.address)),
             }
             for neighbor in view.neighbors.values()
         ],
@@ -86,6 +93,18 @@ def status(view: View) -> dict[str, Any]:
             *_refused(view),
         ],
         "problems": list(view.problems),
+    }
+
+
+def _protection(verdict: Verdict | None) -> dict[str, Any] | None:
+    """What protects a session; None for one that the configuration does not have."""
+    if verdict is None:
+        return None
+    return {
+        "kind": verdict.protection.value,
+        "satisfied": verdict.satisfied,
+        "reason": verdict.reason,
+        "gtsm": verdict.gtsm,
     }
 
 
@@ -110,8 +129,9 @@ def _softwire(view: View, wire: SoftwireId) -> dict[str, Any]:
         "mode": softwire.mode.value,
         "level": softwire.profile.level.value,
         "interface": _interface(view, softwire),
-        "authenticators": [key.authenticator.hex() for key in softwire.keys],
-        "key_from": [key.origin for key in softwire.keys],
+        "trust": sorted({trust_of(credential) for credential in softwire.credentials}),
+        "authenticators": [digest.hex() for c in softwire.credentials if (digest := authenticator_of(c)) is not None],
+        "key_from": [origin_of(credential) for credential in softwire.credentials],
         "wanted_children": len(softwire.selectors),
         "children": [_child(sa) for sa in children],
         "bytes_in": sum(sa.bytes_in for sa in children),
@@ -257,9 +277,9 @@ def _explained(view: View, decision: Decision) -> dict[str, Any]:
         steps.extend(
             {
                 "step": "key",
-                "text": f"authenticator {key.authenticator.hex()} is matched by the key from {key.origin}",
+                "text": _vouched(credential),
             }
-            for key in decision.keys
+            for credential in decision.credentials
         )
         if decision.best:
             softwire = _explained_softwire(view, decision)
@@ -268,6 +288,13 @@ def _explained(view: View, decision: Decision) -> dict[str, Any]:
         else:
             result = Rule.NOT_BEST.value
     return {"prefix": route.key.prefix, "neighbor": route.key.neighbor, "result": result, "steps": steps}
+
+
+def _vouched(credential: Credential) -> str:
+    digest = authenticator_of(credential)
+    if digest is None:
+        return f"the peer is to authenticate by {origin_of(credential)}"
+    return f"authenticator {digest.hex()} is matched by the key from {origin_of(credential)}"
 
 
 def _provenance(view: View, route: Route) -> str:
