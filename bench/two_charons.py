@@ -169,11 +169,13 @@ class TwoCharons:
             yaml.safe_dump({
                 "endpoint": NEAR,
                 "bgp": {
-                    "managed": True, "asn": 65000, "router_id": "10.255.0.1", "neighbors": [{"address": REFLECTOR}],
+                    "managed": True, "asn": 65000, "router_id": "10.255.0.1",
+                    "neighbors": [{"address": REFLECTOR, "protection": "none"}],
                 },
                 "announce": {"prefixes": [PREFIX]},
                 "identity": {"private_key": "identity.key"},
-                "admission": {"endpoints": [str(ENDPOINTS)], "prefixes": [ISLANDS]},
+                # All peers are one router here, which else would be held to 30 endpoints a minute.
+                "admission": {"endpoints": [str(ENDPOINTS)], "prefixes": [ISLANDS], "max_arrivals": 100000},
                 "charon": {"vici": str(self.near.vici)},
                 "sockets": {"directory": str(self.home / "run")},
             })

@@ -20,6 +20,7 @@ from softmesh.charon.actions import (
     TerminateChild,
     TerminateIke,
     UnloadKey,
+    UnloadSecret,
 )
 from softmesh.charon.connection import Child, Connection
 from softmesh.charon.failure import Failure, explain
@@ -187,9 +188,21 @@ def _credentials(
     for crl in revocation_lists:
         if not any(supersedes(held, crl) for held in observed.revocation_lists):
             yield LoadRevocationList(crl)
-    for secret in {connection.secret for connection in wanted.values()}:
+    secrets = {connection.secret for connection in wanted.values()} - {None}
+    kept = {secret.name for secret in secrets if secret is not None}
+    owners = {_owner(name) for name in kept}
+    for name in sorted(observed.secrets - kept):
+        # charon tries every key of an owner: by the old one, too, the peer could come in on the new connection.
+        if _owner(name) in owners:
+            yield UnloadSecret(name)
+    for secret in secrets:
         if secret is not None and secret.name not in observed.secrets:
             yield LoadSecret(secret)
+
+
+def _owner(secret: str) -> str:
+    """Whose pre-shared key it is, by its name less the digest."""
+    return secret.rpartition("-")[0]
 
 
 def _loads(wanted: Mapping[str, Connection], observed: Observed) -> Iterable[Action]:

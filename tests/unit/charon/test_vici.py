@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from softmesh.charon.packet import Framer, Kind, Section, frame, write_message
+from softmesh.charon.packet import Framer, Kind, Request, Section, frame, write_message
 from softmesh.charon.vici import CommandError, UnknownCommandError, UnknownEventError, Vici, ViciConnection
 from softmesh.errors import PeerError, Unreachable
 
@@ -348,3 +348,12 @@ async def test_what_on_event_raises_is_not_swallowed(serve: Serve) -> None:
     vici = Vici(server.path, ["ike-updown"], broken, lambda _: None)
     with pytest.raises(LookupError, match="ike-updown"):
         await asyncio.wait_for(vici.run(), 5)
+
+
+@pytest.mark.parametrize("message", [{"data": b"x" * 65536}, {f"child {n}": b"x" * 60000 for n in range(9)}])
+async def test_what_is_too_long_to_be_sent_is_a_refusal_and_nothing_more(serve: Serve, message: Request) -> None:
+    """A revocation list, or a connection to a peer with thousands of prefixes."""
+    async with connected(await serve(lambda _, name, send: send(reply(command=name)))) as connection:
+        with pytest.raises(CommandError, match="not sent"):
+            await connection.request("load-conn", message)
+        assert await connection.request("version") == {"command": b"version"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 
-from softmesh.config.contradictions_trust import rules_between, rules_in_force
+from softmesh.config.contradictions_trust import is_identity, rules_between, rules_in_force
 from softmesh.config.values import trust_mode_of
 from softmesh.mesh.trust_policy import TrustMode
 from tests.unit.config.site import GOOD, Site
@@ -248,3 +250,12 @@ def test_modes_that_are_left_out(site: Site) -> None:
         config = site.examine(f"{CERTIFIED}trust: {rules}\n").config
         assert config is not None
         assert (trust_mode_of(config.trust), config.announces_authenticator) == (mode, announced)
+
+
+@pytest.mark.parametrize(
+    ("name", "fit"),
+    [("192.0.2.1", True), ("afbr-192-0-2-1", True), ("r1.mesh.example", True), ("1192.0.2.1", False), ("r.7", False)],
+)
+def test_a_name_that_charon_would_take_for_another_address_is_none(name: str, fit: bool) -> None:
+    assert is_identity(name, ip_address("192.0.2.1")) is fit
+    assert not is_identity("192.0.2.10", ip_address("192.0.2.1"))

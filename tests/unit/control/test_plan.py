@@ -21,20 +21,23 @@ from softmesh.control.plan import Plan
 from softmesh.control.progress import State, backoff, elected, takeover_at
 from softmesh.mesh.desired import Desired
 from softmesh.mesh.refusal import Refusal, Rule
-from softmesh.mesh.softwire import SoftwireId
+from softmesh.mesh.softwire import Softwire, SoftwireId
 from tests.unit.control.world import (
     HIGHER,
     IKE,
     LOWER,
+    NEW,
     OWN,
     PACE,
     World,
+    certified,
     desired,
     kinds,
     planned,
     settled,
     softwire,
     the,
+    trusted,
 )
 
 
@@ -401,3 +404,21 @@ def test_charons_log_is_listened_to_when_an_sa_is_missing_for_long() -> None:
         assert late.puzzling
     world = World()
     assert not settled(desired(softwire()), world).puzzling
+
+
+@pytest.mark.parametrize("wire", [replace(softwire(), credentials=()), trusted(softwire(), certified(softwire()))])
+def test_a_softwire_nobody_can_authenticate_for_is_refused_and_holds_up_no_other(wire: Softwire) -> None:
+    """No credential, or one that asks for a certificate of ours where we have none."""
+    bare = replace(OWN, certificate=None)
+    outcome = planned(desired(wire, softwire(LOWER)), World(), own=(bare,))
+    assert outcome.progress[wire.id].state is State.REFUSED
+    assert {action.connection.remote_address for action in outcome.actions if isinstance(action, LoadConnection)} == {
+        LOWER
+    }
+
+
+def test_no_preference_where_the_key_we_prefer_can_show_no_certificate() -> None:
+    bare, wire = replace(OWN, certificate=None), trusted(softwire(), certified(softwire()))
+    world = World()
+    settled(desired(wire), world, own=(NEW,))
+    assert planned(desired(wire), world, 50.0, own=(bare, NEW)).actions == ()

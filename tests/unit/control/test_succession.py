@@ -13,6 +13,7 @@ from softmesh.charon.actions import (
     TerminateChild,
     TerminateIke,
     UnloadConnection,
+    UnloadSecret,
 )
 from softmesh.control.plan import Plan
 from softmesh.control.progress import State
@@ -319,3 +320,15 @@ def test_a_certificate_of_the_same_key_is_renewed_without_a_gap() -> None:
     outcome = planned(desired(second), world, 50.0, before.progress)
     assert Initiate in kinds(outcome.actions)
     assert TerminateIke not in kinds(outcome.actions)
+
+
+@pytest.mark.parametrize("may_remove", [True, False])
+def test_a_group_key_that_was_replaced_goes_before_the_connection_that_rests_on_the_new(may_remove: bool) -> None:
+    """charon tries all keys of an owner: by the old one somebody could come in on the new connection meanwhile."""
+    world = World()
+    settled(desired(trusted(softwire(), group_key(softwire(), "stolen"))), world)
+    (stolen,) = world.secrets
+    fresh = desired(trusted(softwire(), group_key(softwire(), "fresh")))
+    actions = planned(fresh, world, 50.0, may_remove=may_remove).actions
+    assert actions.index(UnloadSecret(stolen)) < kinds(actions).index(LoadConnection)
+    assert kinds(actions).count(UnloadSecret) == 1

@@ -427,3 +427,17 @@ def test_memory_of_those_gone_fades() -> None:
     mesh.judge(1002.0)
     mesh.flap("A", E)
     assert {endpoint for endpoint, _ in mesh.arrivals._figures} == {*new, E}
+
+
+def test_endpoints_that_others_gave_up_are_arrivals_of_now() -> None:
+    """Else whoever claims those of others for long takes over all of them at once when they go."""
+    mesh = Mesh(max_arrivals=3)
+    taken = many(6)
+    for number, endpoint in enumerate(taken):
+        mesh.announce(f"owner {number}", endpoint, at=float(number))
+        mesh.announce("A", endpoint, at=float(60 * number + 10))
+    mesh.judge(1000.0)
+    for number, endpoint in enumerate(taken):
+        mesh.withdraw(f"owner {number}", endpoint)
+    owners = mesh.judge(1001.0).owners
+    assert list(owners.values()) == ["A"] * 3

@@ -10,7 +10,7 @@ import pytest
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Route
 from softmesh.mesh.configured import CONFIGURATION, ConfiguredSoftwire
-from softmesh.mesh.credential import PinnedKey
+from softmesh.mesh.credential import Certified, PinnedKey
 from softmesh.mesh.desired import Desired, fold
 from softmesh.mesh.policy import Fabric
 from softmesh.mesh.refusal import Rule
@@ -120,3 +120,12 @@ def test_what_this_machine_cannot_have_is_refused() -> None:
     desired = fold([], changed, [Directory("other")])
     assert not desired.softwires
     assert [decision.refusals[0].rule for decision in desired.decisions.values()] == [Rule.DATA_PLANE]
+
+
+def test_bgp_cannot_loosen_what_the_configuration_pins() -> None:
+    """Under a PKI a route without an authenticator would do with any certificate; the configured softwire does not."""
+    bare = route("10.3.0.0/24", attribute(endpoint=str(REMOTE), key=None))
+    pinned = configured(TunnelType.IPSEC_TUNNEL, "10.9.0.0/24")
+    trust = TrustPolicy(TrustMode.PKI, (b"an authority",))
+    desired = folded(pinned, routes=(bare,), trust=trust)
+    assert not any(isinstance(c, Certified) for wire in desired.softwires.values() for c in wire.credentials)
