@@ -32,12 +32,14 @@ from softmesh.control.succession import Claim, removals
 from softmesh.mesh.certificate import supersedes
 from softmesh.mesh.desired import Desired
 from softmesh.mesh.identity import Identity
-from softmesh.mesh.refusal import Refusal
+from softmesh.mesh.refusal import Refusal, Rule
 from softmesh.mesh.softwire import Level, Mode, Softwire, SoftwireId
 
 _HALF_OPEN = frozenset({"CREATED", "CONNECTING"})
 _AUTHENTICATED = frozenset({"ESTABLISHED", "REKEYING"})
 _CREATING_CHILD = "CHILD_CREATE"
+_UNTRUSTED = frozenset({Rule.KEY, Rule.CERTIFICATE})
+"""Why a softwire is pending whose peer we would not let in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,11 @@ def plan(
             Claim(softwire, cs[0].children, cs) for softwire, cs in zip(barred.values(), never, strict=True) if cs
         ],
         blocked_connections={connection.name for connections in never for connection in connections},
+        decided=[
+            Claim(desired.softwires[wire], connections[0].children, connections)
+            for wire, connections in rendered.items()
+        ],
+        untrusted=[wire for wire, pending in desired.pending.items() if pending.refusal.rule in _UNTRUSTED],
     )
     actions.extend(gone.actions)
     if gone.standing_in:

@@ -7,11 +7,11 @@ once: a prefix, a key, a softwire.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from softmesh.charon.actions import Action, TerminateChild, TerminateIke, UnloadConnection, UnloadSecret
-from softmesh.charon.connection import Child, Connection
+from softmesh.charon.connection import OWNED, Child, Connection
 from softmesh.charon.observed import ChildSa, IkeSa, Observed
 from softmesh.charon.render import credential_tag
 from softmesh.charon.selector import overlap
@@ -68,18 +68,23 @@ def removals(
     heirs: Iterable[Claim],
     blocked: Iterable[Claim],
     blocked_connections: Collection[str],
+    decided: Sequence[Claim] = (),
+    untrusted: Sequence[SoftwireId] = (),
 ) -> Removals:
     """Unload and terminate what is ours and not wanted: the connection first, lest the peer set it up again at once.
 
     ``heirs``: what softwires lack that may still inherit. An SA stands in for them only where it is between the same
     endpoints by credentials we still accept: a withdrawn key has no heir. ``blocked``: softwires that must carry
-    nothing; what does so goes even where ``may_remove`` is False, which protects everything else.
+    nothing; what does so goes even where ``may_remove`` is False. So does what was made by a credential that a softwire
+    we know of (``decided``) does not accept, or towards a peer that is not to be let in (``untrusted``): trust is not
+    BGP's to withdraw, and does not wait for what it has to say. ``may_remove`` protects everything else.
     """
+    withdrawn = None if may_remove else _Withdrawn(decided, untrusted)
     inheriting, barred = _by_ends(heirs), _by_hosts(blocked)
     actions: list[Action] = [
         UnloadConnection(name)
         for name in observed.connections
-        if name not in wanted and (may_remove or name in blocked_connections)
+        if name not in wanted and (withdrawn is None or name in blocked_connections or withdrawn.concerns(name))
     ]
     standing_in: list[ChildSa] = []
     waiting: set[SoftwireId] = set()
@@ -94,7 +99,7 @@ def removals(
         for sa in superseded:
             if any(claim.covers(sa) for claim in barred.get((ike.local_host, ike.remote_host), ())):
                 going.append(sa)
-            elif not may_remove:
+            elif withdrawn is not None and not withdrawn.made(ike, sa):
                 staying = True
             elif claims := [claim.softwire.id for claim in inheriting.get(_ends(ike), ()) if claim.covers(sa)]:
                 staying = True
@@ -112,6 +117,29 @@ def removals(
         secrets = {connection.secret.name for connection in wanted.values() if connection.secret is not None}
         actions.extend(UnloadSecret(name) for name in observed.secrets - secrets)
     return Removals(tuple(actions), tuple(standing_in), frozenset(waiting))
+
+
+class _Withdrawn:
+    """What may be told of withdrawn credentials while BGP has not said all."""
+
+    def __init__(self, decided: Sequence[Claim], untrusted: Sequence[SoftwireId]) -> None:
+        self._accepted = _by_ends(decided)
+        self._decided = _by_hosts(decided)
+        self._untrusted = {(str(wire.local), str(wire.remote)) for wire in untrusted} - self._decided.keys()
+        self._remotes = {remote for _, remote in (*self._decided, *self._untrusted)}
+
+    def concerns(self, connection: str) -> bool:
+        """Whether a connection is to a peer of which we know by what it may authenticate."""
+        return connection.removeprefix(OWNED).partition("-")[0] in self._remotes
+
+    def made(self, ike: IkeSa, sa: ChildSa) -> bool:
+        """Whether a CHILD SA was made by one."""
+        hosts = ike.local_host, ike.remote_host
+        if hosts in self._untrusted:
+            return True
+        if _ends(ike) in self._accepted:
+            return False
+        return any(claim.covers(sa) for claim in self._decided.get(hosts, ()))
 
 
 def _by_ends(claims: Iterable[Claim]) -> Mapping[_Ends, list[Claim]]:

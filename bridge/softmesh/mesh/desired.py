@@ -311,10 +311,11 @@ def _assemble(
     pairs_to_peer: Counter[Address] = Counter()
     # First come, first served: a flood of newcomers must not push out a softwire that stands.
     order = sorted(chosen, key=lambda wire: (since[wire], str(wire)))
+    advertised = _advertised_by_all(chosen)
     for wire in order:
         bearers = sorted(chosen[wire], key=lambda decision: decision.route.key.prefix)
         carried[wire] = tuple(decision.route.key for decision in bearers)
-        credentials, disputed = _credentials(bearers)
+        credentials, disputed = _credentials(bearers, advertised)
         prefixes, captured = _outside(core, [d.prefix for d in bearers if d.prefix is not None])
         interface = interfaces.give(wire)
         anything = policy.fabric.any_selectors and interface is not None and wire.type == TunnelType.IPSEC_TUNNEL
@@ -355,15 +356,32 @@ def _assemble(
     return Desired(softwires, pending, carried, stale, dropped, decisions)
 
 
-def _credentials(bearers: Sequence[Decision]) -> tuple[tuple[Credential, ...], Refusal | None]:
+def _advertised_by_all(chosen: Mapping[SoftwireId, Sequence[Decision]]) -> Mapping[Address, frozenset[bytes]]:
+    """The authenticators that all announcements of an endpoint have in common, whatever the tunnel.
+
+    Otherwise whoever gets one announcement past us, in the name of the endpoint's owner, could add a key of his own.
+    """
+    common: dict[Address, frozenset[bytes]] = {}
+    for bearers in chosen.values():
+        for offer in (decision.offer for decision in bearers):
+            if offer is not None and offer.claim is not None:
+                authenticators = frozenset(offer.authenticators)
+                common[offer.endpoint] = common.get(offer.endpoint, authenticators) & authenticators
+    return common
+
+
+def _credentials(
+    bearers: Sequence[Decision], advertised: Mapping[Address, frozenset[bytes]]
+) -> tuple[tuple[Credential, ...], Refusal | None]:
     """By what the peer of these routes may authenticate, in order; or why they do not agree on it.
 
-    Only what each of them advertises counts: otherwise whoever gets one announcement past us, in the name of the
-    endpoint's owner, could add a key of his own. What an operator configured needs nobody's consent.
+    ``advertised``: what all announcements of each endpoint have in common. What an operator configured needs nobody's
+    consent.
     """
     offers = [decision.offer for decision in bearers if decision.offer is not None]
-    deciding = [offer for offer in offers if offer.claim is None] or offers
-    common = set(deciding[0].authenticators).intersection(*(offer.authenticators for offer in deciding))
+    configured = [offer for offer in offers if offer.claim is None]
+    deciding = configured or offers
+    common = frozenset(configured[0].authenticators) if configured else advertised[offers[0].endpoint]
     if not common and any(offer.authenticators for offer in deciding):
         return (), Refusal(
             Rule.AUTHENTICATOR, f"the announcements of {offers[0].endpoint} have no authenticator in common"

@@ -17,6 +17,8 @@ from softmesh.charon.actions import (
 )
 from softmesh.control.plan import Plan
 from softmesh.control.progress import State
+from softmesh.mesh.desired import Desired, Pending
+from softmesh.mesh.refusal import Refusal, Rule
 from softmesh.mesh.softwire import Interface, InterfaceKind, Level, Profile, Softwire
 from tests.unit.control.world import (
     AH,
@@ -332,3 +334,37 @@ def test_a_group_key_that_was_replaced_goes_before_the_connection_that_rests_on_
     actions = planned(fresh, world, 50.0, may_remove=may_remove).actions
     assert actions.index(UnloadSecret(stolen)) < kinds(actions).index(LoadConnection)
     assert kinds(actions).count(UnloadSecret) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(softwire(keys=("old",)), softwire(keys=("new",)), id="pinned key"),
+        pytest.param(
+            trusted(softwire(), group_key(softwire())),
+            trusted(softwire(), group_key(softwire(), "new")),
+            id="group key",
+        ),
+    ],
+)
+def test_a_withdrawn_credential_does_not_wait_for_bgp(before: Softwire, after: Softwire) -> None:
+    """Nothing is torn down on ignorance, but whom we trust is not what BGP has to say."""
+    world = World()
+    settled(desired(before, softwire("2001:db8:f::8")), world)
+    outcome = planned(desired(after), world, 50.0, may_remove=False)
+    (gone,) = (action for action in outcome.actions if isinstance(action, TerminateIke))
+    (made,) = (sa.remote_host for sa in world.sas if sa.unique_id == gone.unique_id)
+    assert made == HIGHER
+
+
+def test_a_peer_whose_key_is_gone_is_let_out_without_waiting_for_bgp() -> None:
+    world = World()
+    wire = softwire()
+    settled(desired(wire, softwire("2001:db8:f::8")), world)
+    pending = Pending(wire.id, Refusal(Rule.KEY, "no key found"), ())
+    outcome = planned(Desired(pending={wire.id: pending}), world, 50.0, may_remove=False)
+    (gone,) = (action for action in outcome.actions if isinstance(action, TerminateIke))
+    assert {sa.unique_id: sa.remote_host for sa in world.sas}[gone.unique_id] == HIGHER
+    other = Pending(wire.id, Refusal(Rule.MAX_SOFTWIRES, "as many came first"), ())
+    outcome = planned(Desired(pending={wire.id: other}), world, 50.0, may_remove=False)
+    assert TerminateIke not in kinds(outcome.actions)

@@ -72,3 +72,12 @@ def test_what_must_wait_comes_in_when_its_time_has_come() -> None:
     assert len(desired.softwires) == 4
     assert first < set(desired.softwires)
     assert ip_address("2001:db8:f::10") in {wire.remote for wire in desired.softwires}
+
+
+def test_no_key_is_added_by_way_of_another_tunnel_to_the_same_endpoint() -> None:
+    """In the owner's name, where a reflector lets that pass: another type or colour is the same router still."""
+    owner = route("10.2.0.0/24", attribute(), originator_id="10.255.0.2", received_at=1.0)
+    forged = route("10.3.0.0/24", attribute(key="thief", colors=(7,)), originator_id="10.255.0.2", received_at=2.0)
+    desired = fold([owner, forged], policy(), KEYS, arrivals=Arrivals(0.0), now=3.0)
+    assert not desired.softwires
+    assert {pending.refusal.rule for pending in desired.pending.values()} == {Rule.AUTHENTICATOR}
