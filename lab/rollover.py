@@ -28,7 +28,7 @@ class Rollover:
 
 
 def roll_over(mesh: Mesh, left: Afbr, right: Afbr) -> Rollover:
-    """Give ``left`` another key, step by step; all must stay up, and what stands on the new key when the old one goes."""
+    """Give ``left`` another key, step by step; what is up stays up, and on the new key also when the old one goes."""
     mesh.start()
     eventually(lambda: meshed(mesh.afbrs.values()), within=2 * UP, what="the mesh is up")
     old, new = left.home / "identity.key", make_key(left, "next")
