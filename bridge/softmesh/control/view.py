@@ -20,7 +20,8 @@ from softmesh.errors import OperatorError
 from softmesh.mesh.admission import address
 from softmesh.mesh.configured import CONFIGURATION
 from softmesh.mesh.credential import Credential, authenticator_of, origin_of, trust_of
-from softmesh.mesh.desired import Decision, Desired
+from softmesh.mesh.decision import Decision
+from softmesh.mesh.desired import Desired
 from softmesh.mesh.policy import Fabric
 from softmesh.mesh.refusal import Refusal, Rule
 from softmesh.mesh.softwire import Softwire, SoftwireId, inside

@@ -9,26 +9,28 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Route, RouteKey
 from softmesh.mesh.admission import address, admit_prefix, admit_source, network
+from softmesh.mesh.agreement import advertised_by_all, agreed_credentials
 from softmesh.mesh.arrivals import Arrivals, Claim
 from softmesh.mesh.best_path import rank
 from softmesh.mesh.capture import Core
 from softmesh.mesh.configured import ConfiguredSoftwire, as_route
-from softmesh.mesh.credential import Credential, authenticator_of
+from softmesh.mesh.credential import Credential
+from softmesh.mesh.decision import Decision
 from softmesh.mesh.interface import Interfaces
 from softmesh.mesh.policy import Policy
 from softmesh.mesh.refusal import Refusal, Rule
+from softmesh.mesh.route_table import RouteTable
 from softmesh.mesh.selection import Offer, Resolve, select
+from softmesh.mesh.selector_pairs import selector_pairs
 from softmesh.mesh.softwire import (
     Address,
     HostTraffic,
     Mode,
     Network,
-    Selector,
     SelectorPair,
     Softwire,
     SoftwireId,
@@ -36,42 +38,11 @@ from softmesh.mesh.softwire import (
 from softmesh.mesh.trust import KeySource, vouch
 from softmesh.mesh.trust_policy import TrustPolicy
 
-_PROTOCOL = {
-    TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT: 137,
-    TunnelType.GRE: 47,
-    TunnelType.L2TPV3: 115,
-}
-"""What is protected between the endpoints, whatever it carries (RFC 4023 §8.1, RFC 3931 §4.1.1)."""
-_IP_IN_IP = {4: 4, 6: 41}
-"""By the family that is carried (RFC 2003 §3.1, RFC 4213 §3)."""
-_TCP, _BGP_PORT = 6, 179
 _MAX_TO_PEER = 16
 """Softwires to one endpoint: admission counts endpoints, and colours cost a peer nothing."""
 _MAX_PAIRS_TO_PEER = 1000
 """Or admission.max_selectors, if that is more. Softwires to one endpoint share connections and IKE_SAs, and VICI cannot
 say how many they are where there are some 1,500 (512 KiB a message)."""
-_ANYTHING = {4: Selector(network("0.0.0.0/0")), 6: Selector(network("::/0"))}
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What became of one route."""
-
-    route: Route
-    prefix: Network | None
-    """The destination; None for a configured softwire that others route into."""
-    offer: Offer | None
-    """The tunnel it takes; None where it is refused."""
-    credentials: tuple[Credential, ...] = ()
-    """By any of which the peer may authenticate; none: the softwire cannot be built."""
-    lacking: Refusal | None = None
-    """Why there are none."""
-    refusals: tuple[Refusal, ...] = ()
-    """Why the route, or each tunnel that was passed over, was refused."""
-    best: bool = True
-    """False where another route to the same prefix is preferred."""
-    settled: bool = True
-    """Whether it rests on the route itself, the policy and the keys, and on no other route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,42 +88,6 @@ class Memory:
     def replace(self, decisions: dict[RouteKey, Decision]) -> None:
         """Remember these decisions and no others."""
         self._decisions = decisions
-
-
-class RouteTable:
-    """Longest-prefix lookup over routes, for recursion (RFC 9012 §8); built when first asked.
-
-    By numbers, not networks: a hostile peer's routes may all be looked up, through as many lengths as there are.
-    """
-
-    def __init__(self, routes: Iterable[Route]) -> None:
-        self._routes = routes
-        self._best: dict[tuple[int, int, int], Route] = {}
-        """By IP version, length, and the bits of the prefix."""
-        self._lengths: dict[int, list[int]] = {}
-
-    def _build(self) -> None:
-        lengths: dict[int, set[int]] = {4: set(), 6: set()}
-        for route in self._routes:
-            prefix = network(route.key.prefix)
-            bits = int(prefix.network_address) >> (prefix.max_prefixlen - prefix.prefixlen)
-            place = prefix.version, prefix.prefixlen, bits
-            held = self._best.get(place)
-            if held is None or rank(route) < rank(held):
-                self._best[place] = route
-            lengths[prefix.version].add(prefix.prefixlen)
-        self._lengths = {version: sorted(found, reverse=True) for version, found in lengths.items()}
-
-    def resolve(self, target: Address) -> Route | None:
-        """The best route of the longest prefix that holds an address."""
-        if not self._lengths:
-            self._build()
-        version, size, number = target.version, target.max_prefixlen, int(target)
-        for length in self._lengths[version]:
-            found = self._best.get((version, length, number >> (size - length)))
-            if found is not None:
-                return found
-        return None
 
 
 def fold(
@@ -311,16 +246,16 @@ def _assemble(
     pairs_to_peer: Counter[Address] = Counter()
     # First come, first served: a flood of newcomers must not push out a softwire that stands.
     order = sorted(chosen, key=lambda wire: (since[wire], str(wire)))
-    advertised = _advertised_by_all(chosen)
+    advertised = advertised_by_all(decision for bearers in chosen.values() for decision in bearers)
     for wire in order:
         bearers = sorted(chosen[wire], key=lambda decision: decision.route.key.prefix)
         carried[wire] = tuple(decision.route.key for decision in bearers)
-        credentials, disputed = _credentials(bearers, advertised)
+        credentials, disputed = agreed_credentials(bearers, advertised)
         prefixes, captured = _outside(core, [d.prefix for d in bearers if d.prefix is not None])
         interface = interfaces.give(wire)
         anything = policy.fabric.any_selectors and interface is not None and wire.type == TunnelType.IPSEC_TUNNEL
         room = min(policy.max_selectors, max(policy.max_selectors, _MAX_PAIRS_TO_PEER) - pairs_to_peer[wire.remote])
-        pairs, wanted = _pairs(wire, prefixes, policy, room, anything=anything)
+        pairs, wanted = selector_pairs(wire, prefixes, policy, room, anything=anything)
         refusal = (
             disputed
             or _unbuildable(wire, core, credentials, bearers, policy, len(softwires) - sessions, to_peer[wire.remote])
@@ -354,51 +289,6 @@ def _assemble(
         )
     stale = frozenset(wire for wire, bearers in chosen.items() if all(d.route.stale_since is not None for d in bearers))
     return Desired(softwires, pending, carried, stale, dropped, decisions)
-
-
-def _advertised_by_all(chosen: Mapping[SoftwireId, Sequence[Decision]]) -> Mapping[Address, frozenset[bytes]]:
-    """The authenticators that all announcements of an endpoint have in common, whatever the tunnel.
-
-    Otherwise whoever gets one announcement past us, in the name of the endpoint's owner, could add a key of his own.
-    """
-    common: dict[Address, frozenset[bytes]] = {}
-    for bearers in chosen.values():
-        for offer in (decision.offer for decision in bearers):
-            if offer is not None and offer.claim is not None:
-                authenticators = frozenset(offer.authenticators)
-                common[offer.endpoint] = common.get(offer.endpoint, authenticators) & authenticators
-    return common
-
-
-def _credentials(
-    bearers: Sequence[Decision], advertised: Mapping[Address, frozenset[bytes]]
-) -> tuple[tuple[Credential, ...], Refusal | None]:
-    """By what the peer of these routes may authenticate, in order; or why they do not agree on it.
-
-    ``advertised``: what all announcements of each endpoint have in common. What an operator configured needs nobody's
-    consent.
-    """
-    offers = [decision.offer for decision in bearers if decision.offer is not None]
-    configured = [offer for offer in offers if offer.claim is None]
-    deciding = configured or offers
-    common = frozenset(configured[0].authenticators) if configured else advertised[offers[0].endpoint]
-    if not common and any(offer.authenticators for offer in deciding):
-        return (), Refusal(
-            Rule.AUTHENTICATOR, f"the announcements of {offers[0].endpoint} have no authenticator in common"
-        )
-    found = {authenticator_of(c) or c: c for decision in bearers for c in decision.credentials}
-    # What holds the peer to no authenticator counts only where none is advertised: BGP must not loosen what an operator
-    # configured.
-    allowed: Collection[bytes | None] = common or (None,)
-    agreed = [c for c in found.values() if authenticator_of(c) in allowed]
-    if not agreed and all(decision.lacking is None for decision in bearers):
-        # Each has a key, but for an authenticator that another does not advertise.
-        hashes = ", ".join(sorted(digest.hex() for digest in common))
-        return (), Refusal(
-            Rule.KEY,
-            f"no key found for authenticator {hashes}, which the announcements of {offers[0].endpoint} have in common",
-        )
-    return tuple(sorted(agreed, key=lambda credential: authenticator_of(credential) or b"")), None
 
 
 def _outside(core: Core, prefixes: Sequence[Network]) -> tuple[list[Network], Refusal | None]:
@@ -457,50 +347,6 @@ def _indistinct(wire: SoftwireId, softwires: Collection[SoftwireId]) -> Refusal 
                 f"{'no colour' if other.color is None else f'colour {other.color}'}",
             )
     return None
-
-
-def _pairs(
-    wire: SoftwireId, remotes: Sequence[Network], policy: Policy, room: int, *, anything: bool
-) -> tuple[frozenset[SelectorPair], int]:
-    """What a softwire carries, cut to what there is ``room`` for, and how many pairs there would be.
-
-    Tunnel mode: each of our prefixes with each of theirs, one pair a CHILD SA; or ``anything`` of a family both sides
-    have. Transport mode: the protocols of the encapsulation between the endpoints (RFC 5565 §13.3, RFC 4023 §8.1), or
-    BGP between the routers.
-    Both ends come to the same pairs, each from what it announces and what it hears.
-    """
-    ours = Counter(local.version for local in policy.local_prefixes)
-    both = {remote.version for remote in remotes} & ours.keys()
-    if anything:
-        pairs = frozenset(SelectorPair(_ANYTHING[version], _ANYTHING[version]) for version in both)
-        return pairs, len(pairs)
-    if isinstance(wire.type, HostTraffic):
-        pairs = _of_session(network(str(wire.local)), network(str(wire.remote)))
-        return pairs, len(pairs)
-    if wire.type == TunnelType.IPSEC_TUNNEL:
-        wanted = sum(ours[remote.version] for remote in remotes)
-        combined = (
-            SelectorPair(Selector(local), Selector(remote))
-            for remote in remotes
-            for local in policy.local_prefixes
-            if local.version == remote.version
-        )
-        return frozenset(islice(combined, max(0, room))), wanted
-    # Where others route into it, nobody but they knows which family it carries.
-    carried = both if remotes else {4, 6}
-    if wire.type in {TunnelType.GRE, TunnelType.L2TPV3}:
-        protocols = {_PROTOCOL[wire.type]}
-    else:
-        protocols = {_PROTOCOL.get(wire.type, _IP_IN_IP[version]) for version in carried}
-    near, far = network(str(wire.local)), network(str(wire.remote))
-    pairs = frozenset(SelectorPair(Selector(near, number), Selector(far, number)) for number in protocols)
-    return pairs, len(pairs)
-
-
-def _of_session(near: Network, far: Network) -> frozenset[SelectorPair]:
-    """The traffic of a BGP session, whichever end connected: port 179 is at one of them (RFC 4271 §8)."""
-    ours, theirs = (Selector(end, _TCP, _BGP_PORT) for end in (near, far))
-    return frozenset({SelectorPair(ours, Selector(far, _TCP)), SelectorPair(Selector(near, _TCP), theirs)})
 
 
 def _identity(offer: Offer, policy: Policy) -> SoftwireId:

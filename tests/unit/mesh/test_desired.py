@@ -12,8 +12,9 @@ from softmesh.bgp.extended_communities import ColorCommunity, EncapsulationCommu
 from softmesh.bgp.route import Family, Origin, Route
 from softmesh.bgp.sub_tlv import Authenticator, Opaque, ProtocolType, PublicKey
 from softmesh.mesh.credential import PinnedKey, authenticator_of, origin_of
-from softmesh.mesh.desired import Desired, RouteTable, fold
+from softmesh.mesh.desired import Desired, fold
 from softmesh.mesh.refusal import Rule
+from softmesh.mesh.route_table import RouteTable
 from softmesh.mesh.selection import Offer
 from softmesh.mesh.softwire import Mode, Softwire, SoftwireId
 from softmesh.mesh.trust import AnnouncedKeys

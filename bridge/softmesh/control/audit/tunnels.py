@@ -22,7 +22,7 @@ from softmesh.control.progress import State
 from softmesh.control.wanted_layout import hop_of
 from softmesh.mesh.admission import address
 from softmesh.mesh.credential import Certified, PinnedCertificate, PinnedKey
-from softmesh.mesh.desired import Decision
+from softmesh.mesh.decision import Decision
 from softmesh.mesh.softwire import Mode, Network, Softwire, SoftwireId, inside
 from softmesh.mesh.trust_policy import TrustMode
 
