@@ -260,7 +260,8 @@ class Mesh:
         # With all that parsers stumble over; BIRD's own has no escape for a quote.
         self.password = f"{secrets.token_urlsafe(12)}[a,b;c'd]{{e}}#f\\"
         self.core = Namespace("core")
-        self.core.ip("link", "add", "br0", "type", "bridge")
+        # An address of its own: else it is that of one of its ports, and another when a router is added later.
+        self.core.ip("link", "add", "br0", "address", "02:00:00:00:00:fd", "type", "bridge")
         self.core.ip("link", "set", "br0", "up")
         self.reflector_address = self.plan.endpoint(254)
         self.rr = Namespace("rr")

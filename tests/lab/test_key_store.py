@@ -131,6 +131,7 @@ def test_what_the_store_does_to_one_router_does_not_touch_the_others(mesh: Mesh)
     publish(store, late)
     late.start()
     for afbr in (left, right):
+        eventually(lambda afbr=afbr: state(afbr, late) == "pending-key", within=40, what="the late one is heard of")  # type: ignore[misc]
         told(afbr, "(Connection refused)", again=False)
         assert digest(late) in problem(afbr)
         assert state(afbr, late) == "pending-key"
