@@ -22,7 +22,7 @@ from softmesh.control.sessions import SessionGuard
 from softmesh.mesh.admission import address
 from softmesh.mesh.credential import Certified, GroupKey, PinnedCertificate, PinnedKey
 from softmesh.mesh.refusal import Rule
-from softmesh.mesh.softwire import Level, Mode
+from softmesh.mesh.softwire import Level, Mode, Network
 from softmesh.mesh.trust_policy import TrustMode
 
 _SMALLEST_WINDOW = 32
@@ -346,9 +346,9 @@ def _access_control(node: Node) -> Finding:
     )
 
 
-def _within(text: str, network: object) -> bool:
+def _within(text: str, network: Network) -> bool:
     try:
-        return address(text) in network  # type: ignore[operator]
+        return address(text) in network
     except ValueError:
         return False
 
