@@ -95,7 +95,7 @@ def plan(
         by_connection[sa.connection].append(sa)
 
     actions: list[Action] = []
-    actions.extend(_credentials(own, retired, revocation_lists, wanted, observed))
+    actions.extend(_credentials(own, retired, revocation_lists, wanted, observed, may_remove=may_remove))
     actions.extend(_loads(wanted, observed))
 
     half_open = sum(sa.state in _HALF_OPEN and sa.initiator for sa in observed.ike_sas)
@@ -185,6 +185,8 @@ def _credentials(
     revocation_lists: Sequence[bytes],
     wanted: Mapping[str, Connection],
     observed: Observed,
+    *,
+    may_remove: bool,
 ) -> Iterable[Action]:
     """What connections rest on, before them."""
     for identity in own:
@@ -195,16 +197,15 @@ def _credentials(
     for crl in revocation_lists:
         if not any(supersedes(held, crl) for held in observed.revocation_lists):
             yield LoadRevocationList(crl)
-    secrets = {connection.secret for connection in wanted.values()} - {None}
-    kept = {secret.name for secret in secrets if secret is not None}
-    owners = {_owner(name) for name in kept}
-    for name in sorted(observed.secrets - kept):
-        # charon tries every key of an owner: by the old one, too, the peer could come in on the new connection.
-        if _owner(name) in owners:
+    secrets = {secret.name: secret for c in wanted.values() if (secret := c.secret) is not None}
+    owners = {_owner(name) for name in secrets}
+    for name in sorted(observed.secrets - secrets.keys()):
+        # charon tries every key of an owner: by the old one, too, the peer could come in on the new connection. So that
+        # one goes even on ignorance.
+        if may_remove or _owner(name) in owners:
             yield UnloadSecret(name)
-    for secret in secrets:
-        if secret is not None and secret.name not in observed.secrets:
-            yield LoadSecret(secret)
+    for name in sorted(secrets.keys() - observed.secrets):
+        yield LoadSecret(secrets[name])
 
 
 def _owner(secret: str) -> str:

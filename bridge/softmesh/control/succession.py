@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from softmesh.charon.actions import Action, TerminateChild, TerminateIke, UnloadConnection, UnloadSecret
+from softmesh.charon.actions import Action, TerminateChild, TerminateIke, UnloadConnection
 from softmesh.charon.connection import OWNED, Child, Connection
 from softmesh.charon.observed import ChildSa, IkeSa, Observed
 from softmesh.charon.render import credential_tag
@@ -113,9 +113,6 @@ def removals(
                 actions.append(TerminateIke(ike.unique_id, ike.connection))
         elif _DELETING_CHILD not in ike.tasks:
             actions.extend(TerminateChild(sa.unique_id, sa.name) for sa in going)
-    if may_remove:
-        secrets = {connection.secret.name for connection in wanted.values() if connection.secret is not None}
-        actions.extend(UnloadSecret(name) for name in observed.secrets - secrets)
     return Removals(tuple(actions), tuple(standing_in), frozenset(waiting))
 
 
