@@ -13,6 +13,8 @@ LAB_PACKAGES := iproute2 iputils-ping util-linux tcpdump nftables bird2 openssl 
     charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins
 # A kernel with ESP, AH and the tunnels, as a process; another with XFRM interfaces, L2TPv3 and nftables too, in qemu.
 VM_PACKAGES := user-mode-linux kmod qemu-system-x86 busybox-static cpio xz-utils
+# Other releases of Debian, to run their daemons out of.
+ROOT_PACKAGES := debootstrap
 
 .PHONY: help
 help: ## List the targets
@@ -101,10 +103,16 @@ kernel: .kernel/.installed ## Debian's kernel for lab/machine, in .kernel; it is
 .kernel/.installed: lab/machine-kernel lab/machine-init | packages
 	lab/machine-kernel .kernel
 
+.PHONY: roots
+roots: .roots/bookworm/usr .roots/trixie/usr .roots/forky/usr ## Debian 12, 13 and testing in .roots, for their daemons (root)
+
+.roots/%/usr: | packages
+	lab/debian-root $* .roots/$*
+
 .PHONY: packages
 packages: ## The Debian packages a lab needs (root; nothing is started)
 	@installed=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' 2>/dev/null | awk '$$2 == "installed" { print $$1 }')
-	missing=$$(comm -13 <(sort -u <<< "$$installed") <(printf '%s\n' $(PYTHON_PACKAGES) $(LAB_PACKAGES) $(VM_PACKAGES) | sort))
+	missing=$$(comm -13 <(sort -u <<< "$$installed") <(printf '%s\n' $(PYTHON_PACKAGES) $(LAB_PACKAGES) $(VM_PACKAGES) $(ROOT_PACKAGES) | sort))
 	[ -n "$$missing" ] || exit 0
 	[ "$$(id -u)" = 0 ] || { echo "missing Debian packages; as root: apt-get install" $$missing >&2; exit 1; }
 	echo "installing Debian packages:" $$missing
@@ -119,4 +127,4 @@ packages: ## The Debian packages a lab needs (root; nothing is started)
 
 .PHONY: clean
 clean: ## Remove what make made
-	rm -rf $(VENV) .venv-exabgp42 .kernel .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .venv-exabgp42 .kernel .roots .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -22,10 +22,10 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from lab.bird import Bird
 from lab.charon import Charon
 from lab.eventually import eventually
 from lab.namespace import LAB, Namespace, Process, link
-from lab.reflector import Bird
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.sub_tlv import Authenticator, EgressEndpoint, PublicKey
 from softmesh.bgp.tunnel_encapsulation import Tunnel, encode

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab.eventually import PATIENCE, eventually
 from lab.namespace import LAB, Namespace, Process, program
+from lab.release import HOST, Release
 
 SETTINGS = Path(__file__).resolve().parent.parent / "strongswan" / "softmesh.conf"
 
@@ -21,9 +22,15 @@ _PLUGINS = (
 class Charon:
     """charon-systemd in a namespace; its VICI socket is ``vici``."""
 
-    def __init__(self, namespace: Namespace, *, libipsec: bool = True, extra: str = "") -> None:
-        """Start it. ``libipsec``: real ESP in user space, for kernels without; ``extra``: further settings."""
+    def __init__(
+        self, namespace: Namespace, *, libipsec: bool = True, extra: str = "", release: Release = HOST
+    ) -> None:
+        """Start it. ``libipsec``: real ESP in user space, for kernels without; ``extra``: further settings.
+
+        ``release``: whose strongSwan it is.
+        """
         self.namespace = namespace
+        self.release = release
         self.vici = LAB / namespace.name / "charon.vici"
         self._configuration = LAB / namespace.name / "strongswan.conf"
         self._configuration.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +54,7 @@ class Charon:
 
     def _start(self) -> Process:
         process = self.namespace.start(
-            program("charon-systemd"),
+            *self.release.argv("charon-systemd"),
             log=f"{self.namespace.name}/charon.log",
             env={"STRONGSWAN_CONF": str(self._configuration)},
         )

@@ -1,4 +1,4 @@
-"""A softwire mesh of AFBRs around one route reflector, in either direction.
+"""A softwire mesh of AFBRs around a route reflector, or several, in either direction.
 
               rr (BIRD)
                  │
@@ -17,16 +17,18 @@ import secrets
 import shutil
 import signal
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import yaml
 
+from lab.bird import Bird
 from lab.charon import Charon
 from lab.namespace import LAB, Namespace, Process, link
-from lab.reflector import Bird
+from lab.reflector import Reflector, ReflectorMaker
+from lab.release import HOST, Release
 from softmesh.control.client import ask
 from softmesh.errors import Unreachable
 
@@ -110,9 +112,18 @@ class Afbr:
     """One AFBR with its island: charon and ``softmesh run`` with an ExaBGP of its own."""
 
     def __init__(
-        self, mesh: Mesh, number: int, *, overrides: Mapping[str, Any] | None = None, key_type: str = "ed25519"
+        self,
+        mesh: Mesh,
+        number: int,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        key_type: str = "ed25519",
+        release: Release | None = None,
     ) -> None:
-        """Lay the cables and start charon; ``overrides`` are merged into mesh.yaml, section by section."""
+        """Lay the cables and start charon; ``overrides`` are merged into mesh.yaml, section by section.
+
+        ``release``: whose charon it is; None stands for the mesh's.
+        """
         plan = mesh.plan
         self.mesh = mesh
         self.number = number
@@ -128,7 +139,9 @@ class Afbr:
         self.add_site(0)
         for family in plan.families:
             self.island.ip("route", "add", "default", "via", plan.host(number, 1, family=family))
-        self.charon = Charon(self.namespace, libipsec=mesh.libipsec, extra=mesh.charon_settings)
+        self.charon = Charon(
+            self.namespace, libipsec=mesh.libipsec, extra=mesh.charon_settings, release=release or mesh.release
+        )
         self.configuration = self.home / "mesh.yaml"
         self._settings = self._default_settings()
         self._merge(mesh.settings)
@@ -163,7 +176,10 @@ class Afbr:
                 "managed": True,
                 "asn": 65000,
                 "router_id": f"10.255.0.{self.number}",
-                "neighbors": [{"address": self.mesh.reflector_address, "password_file": "bgp.password"}],
+                "neighbors": [
+                    {"address": reflector.address, "password_file": "bgp.password"}
+                    for reflector in self.mesh.reflectors
+                ],
             },
             "announce": {"prefixes": plan.prefixes(self.number)},
             "identity": {"private_key": "identity.key"},
@@ -244,45 +260,74 @@ class Mesh:
         settings: Mapping[str, Any] | None = None,
         charon: str = "",
         signed: bool = True,
-        ttl_security: bool = False,
+        reflectors: Sequence[ReflectorMaker] = (Bird,),
+        release: Release = HOST,
     ) -> None:
         """Build it; nothing of Softmesh runs yet.
 
-        ``spare``: sessions the reflector keeps for routers added later. ``libipsec``: ESP in user space, for a kernel
+        ``spare``: sessions the reflectors keep for routers added later. ``libipsec``: ESP in user space, for a kernel
         that has none. ``dual``: islands of both families. ``settings``: merged into every mesh.yaml, section by
-        section. ``charon``: further settings of every charon. ``signed``: whether the reflector wants TCP-MD5;
-        ``ttl_security``: whether it wants GTSM.
+        section. ``charon``: further settings of every charon. ``signed``: whether the reflectors want TCP-MD5;
+        ``reflectors``: what makes them, in order. ``release``: whose charon the routers have.
         """
         self.plan = Plan(direction, dual)
         self.libipsec = libipsec
         self.settings = settings or {}
         self.charon_settings = charon
+        self.release = release
         # With all that parsers stumble over; BIRD's own has no escape for a quote.
         self.password = f"{secrets.token_urlsafe(12)}[a,b;c'd]{{e}}#f\\"
         self.core = Namespace("core")
         # An address of its own: else it is that of one of its ports, and another when a router is added later.
         self.core.ip("link", "add", "br0", "address", "02:00:00:00:00:fd", "type", "bridge")
         self.core.ip("link", "set", "br0", "up")
-        self.reflector_address = self.plan.endpoint(254)
-        self.rr = Namespace("rr")
-        link(self.rr, "core0", self.core, "rr")
-        self.core.ip("link", "set", "rr", "master", "br0")
-        self.rr.address("core0", f"{self.reflector_address}/{self.plan.core_length}")
         clients = [self.plan.endpoint(number) for number in range(1, size + spare + 1)]
-        self.reflector = Bird(
-            self.rr,
-            self.reflector_address,
-            clients,
-            self.password if signed else None,
-            ttl_security=ttl_security,
-        )
+        self.reflectors: list[Reflector] = []
+        for count, maker in enumerate(reflectors):
+            self.reflectors.append(self._reflector(count, maker, clients, self.password if signed else None))
         self.afbrs: dict[int, Afbr] = {}
         for number in range(1, size + 1):
             self.add(number)
 
-    def add(self, number: int, *, overrides: Mapping[str, Any] | None = None, key_type: str = "ed25519") -> Afbr:
+    def _reflector(self, count: int, maker: ReflectorMaker, clients: Sequence[str], password: str | None) -> Reflector:
+        namespace = Namespace("rr" if count == 0 else f"rr{count + 1}")
+        address = self.plan.endpoint(254 - count)
+        link(namespace, "core0", self.core, namespace.name)
+        self.core.ip("link", "set", namespace.name, "master", "br0")
+        namespace.address("core0", f"{address}/{self.plan.core_length}")
+        return maker(namespace, address, clients, password)
+
+    @property
+    def reflector(self) -> Reflector:
+        """The first route reflector, which most meshes have alone."""
+        return self.reflectors[0]
+
+    @property
+    def bird(self) -> Bird:
+        """The first route reflector, where it is BIRD."""
+        assert isinstance(self.reflector, Bird)
+        return self.reflector
+
+    @property
+    def reflector_address(self) -> str:
+        """Address of the first route reflector."""
+        return self.reflector.address
+
+    @property
+    def rr(self) -> Namespace:
+        """Namespace of the first route reflector."""
+        return self.reflector.namespace
+
+    def add(
+        self,
+        number: int,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        key_type: str = "ed25519",
+        release: Release | None = None,
+    ) -> Afbr:
         """Add a router; the arguments are its own."""
-        afbr = self.afbrs[number] = Afbr(self, number, overrides=overrides, key_type=key_type)
+        afbr = self.afbrs[number] = Afbr(self, number, overrides=overrides, key_type=key_type, release=release)
         return afbr
 
     def start(self) -> None:
@@ -295,7 +340,8 @@ class Mesh:
         """Remove it all, and the files with it: a mesh built next starts from nothing."""
         for afbr in self.afbrs.values():
             afbr.close()
-        self.rr.close()
+        for reflector in self.reflectors:
+            reflector.namespace.close()
         self.core.close()
         for home in LAB.iterdir():
             if home.is_dir():

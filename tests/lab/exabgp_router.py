@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from lab.bird import Bird
 from lab.namespace import LAB, Namespace, Process, link
-from lab.reflector import Bird
 from softmesh.bgp.announcement import Announcement
 from softmesh.bgp.exabgp_process import ExaBgpNeighbor, ExaBgpSettings, render
 from softmesh.bgp.hook_client import HookClient

@@ -64,11 +64,11 @@ def test_the_endpoint_of_another_is_refused_and_its_owner_notices_nothing(standi
     assert {number: afbr.spis() for number, afbr in standing.afbrs.items()} == before
 
     # The victim announces something else for its prefix: its route is the younger of the two from now on.
-    updates = len(standing.reflector.birdc("show", "route", "all", "for", victim.settings["announce"]["prefixes"][0]))
+    updates = len(standing.bird.birdc("show", "route", "all", "for", victim.settings["announce"]["prefixes"][0]))
     victim.settings["announce"]["tunnels"] = [{"type": "ipsec-tunnel-mode"}, {"type": "transmit-only"}]
     reload(victim)
     eventually(
-        lambda: len(standing.reflector.birdc("show", "route", "all", "for", standing.plan.island(2))) != updates,
+        lambda: len(standing.bird.birdc("show", "route", "all", "for", standing.plan.island(2))) != updates,
         within=10, what="the reflector has the victim's new announcement",
     )  # fmt: skip
     holds(
@@ -218,7 +218,7 @@ def test_a_reflector_that_strips_the_attribute_leaves_nothing_in_the_clear(stand
     assert bird.read_text() != untouched
     on_core = Capture(standing.core, "br0", "stripped")
     try:
-        shown = standing.reflector.birdc("configure")
+        shown = standing.bird.birdc("configure")
         assert "Reconfigured" in shown or "in progress" in shown, shown
         row = refused(left, "no-tunnel", plan.island(2))
         assert "attribute 23" in row["reason"]
@@ -227,7 +227,7 @@ def test_a_reflector_that_strips_the_attribute_leaves_nothing_in_the_clear(stand
         sent = left.island.pinged(there, count=5, within=0.2)
         assert " 100% packet loss" in sent or "unreachable" in sent.lower(), sent
         bird.write_text(untouched)
-        standing.reflector.birdc("configure")
+        standing.bird.birdc("configure")
         eventually(lambda: meshed(standing.afbrs.values()), within=30, what="with the attribute the softwire is back")
         assert left.island.ping(there, within=2)
     finally:
@@ -242,7 +242,7 @@ def test_a_forged_originator_is_undone_by_a_filter_of_the_reflector(standing: Me
     before = {number: afbr.spis() for number, afbr in standing.afbrs.items()}
     bird = LAB / "rr" / "bird.conf"
     bird.write_text(bird.read_text().replace("import all;", "import filter { unset(bgp_originator_id); accept; };"))
-    standing.reflector.birdc("configure")
+    standing.bird.birdc("configure")
     forged = Announcement(standing.plan.island(3), liar.endpoint, offer(victim.endpoint))
     liar.tell([f"{announce_command(forged)} originator-id 10.255.0.2"])
     assert "10.255.0.3's announcement" in refused(watcher, "owner", standing.plan.island(3))["reason"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.bird import Bird
 from lab.capture import Capture
 from lab.eventually import eventually, holds
 from lab.firewall import Witness
@@ -162,7 +164,7 @@ def test_a_password_is_not_what_was_asked_for(guards: str, other: Key) -> None:
 
 
 def test_an_exabgp_of_somebody_elses_is_looked_at_too() -> None:
-    with Mesh(Direction.FOUR_OVER_SIX, 0, spare=2, ttl_security=True) as mesh:
+    with Mesh(Direction.FOUR_OVER_SIX, 0, spare=2, reflectors=[partial(Bird, ttl_security=True)]) as mesh:
         first, second = mesh.add(1, overrides={"bgp": {"managed": False}}), mesh.add(2)
         for afbr, password in ((first, False), (second, True)):
             afbr.settings["bgp"].update(neighbor(mesh, password=password, gtsm=True)["bgp"])
@@ -190,7 +192,7 @@ def test_an_exabgp_of_somebody_elses_is_looked_at_too() -> None:
 
 @pytest.mark.parametrize(("direction"), [Direction.FOUR_OVER_SIX, Direction.SIX_OVER_FOUR])
 def test_gtsm_takes_both_ends(direction: Direction) -> None:
-    with Mesh(direction, 0, spare=2, ttl_security=True) as mesh:
+    with Mesh(direction, 0, spare=2, reflectors=[partial(Bird, ttl_security=True)]) as mesh:
         with_it, without = mesh.add(1), mesh.add(2)
         with_it.settings["bgp"].update(neighbor(mesh, gtsm=True)["bgp"])
         with_it.write_configuration()

@@ -12,7 +12,7 @@ from lab.capture import ESP, Capture
 from lab.eventually import PATIENCE, eventually, holds
 from lab.mesh import Afbr, Direction, Mesh, meshed
 from lab.proof import AH
-from lab.reflector import SessionIpsec
+from lab.session_ipsec import SessionIpsec
 from softmesh.mesh.identity import load_identity
 
 BGP = "tcp port 179"
