@@ -6,8 +6,18 @@ A bug of ours is neither: it surfaces as whatever Python raises.
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """Text on one line for a log or a terminal: what cannot be printed is escaped, for others may have written it."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 class SoftmeshError(Exception):
     """Base of the errors a user sees; ``str()`` is one line that names the place and the remedy."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class PeerError(SoftmeshError):

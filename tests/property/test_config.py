@@ -14,7 +14,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from softmesh.config import Config, ConfigurationError, Severity, examine, load, values
+from fuzz.configuration import outcome
+from softmesh.config import examine, values
 from softmesh.config.schema import schema
 from softmesh.mesh.trust_policy import TrustPolicy
 from tests.unit.config.authority import ENDPOINT, LABELLED
@@ -30,28 +31,6 @@ VALIDATOR = jsonschema.Draft202012Validator(schema())
 def router() -> Iterator[Site]:
     with tempfile.TemporaryDirectory() as directory:
         yield Site(Path(directory))
-
-
-def outcome(site: Site, content: bytes) -> Config | None:
-    """Load it; the only exception allowed is ConfigurationError, and all it says is well formed."""
-    site.file.write_bytes(content)
-    examination = examine(site.file)
-    lines = content.count(b"\n") + content.count(b"\r") + 2
-    for problem in examination.problems:
-        assert 1 <= problem.place.line <= lines * 3
-        assert problem.place.column >= 1
-        assert str(problem).isprintable(), repr(str(problem))
-        assert problem.message
-        assert problem.remedy
-    if examination.config is not None:
-        assert load(site.file) == examination.config
-        return examination.config
-    with pytest.raises(ConfigurationError) as caught:
-        load(site.file)
-    assert any(problem.severity is Severity.ERROR for problem in caught.value.problems)
-    assert caught.value.problems == examination.problems
-    assert str(caught.value).isprintable()
-    return None
 
 
 @PATIENT

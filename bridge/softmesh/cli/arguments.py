@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from softmesh import __version__
 from softmesh.config import DEFAULT_PATH, load
+from softmesh.control.client import ask
+from softmesh.errors import PeerError
 
 
 def add_config_argument(parser: argparse._ActionsContainer) -> None:
@@ -26,6 +32,20 @@ def add_bridge_arguments(parser: argparse.ArgumentParser) -> None:
     add_config_argument(where)
     where.add_argument("--socket", type=Path, metavar="PATH", help="control socket of the bridge, instead of a FILE")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
+@contextmanager
+def answered(args: argparse.Namespace, command: str, **arguments: Any) -> Iterator[dict[str, Any]]:
+    """Ask the bridge, and show its answer within; one of another shape raises PeerError. Raises as ``ask`` does too."""
+    path = control_socket(args)
+    answer = ask(path, command, **arguments)
+    try:
+        yield answer
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise PeerError(
+            f"control socket {path}: not what this softmesh ({__version__}) calls an answer to {command}; "
+            "restart softmesh run if it is of another version"
+        ) from error
 
 
 def control_socket(args: argparse.Namespace) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from itertools import groupby
@@ -40,6 +41,7 @@ _CHARON = 220
 """charon's own table, which its rule has looked at before the main one."""
 _VERSIONS = (4, 6)
 _MPLS = Path("/proc/sys/net/mpls")
+_FORGET_WAYS = Path("/proc/sys/net/ipv4/route/flush")
 
 Refused: TypeAlias = tuple[Step, str]
 
@@ -96,8 +98,8 @@ class Kernel:
     async def _ours(self, netlink: Netlink) -> list[route.Route]:
         found: list[route.Route] = []
         for version in _VERSIONS:
-            messages = await netlink.dump(partial(route.ours, version, self._table))
-            found += [route.parse(message) for message in messages]
+            messages = await netlink.dump(partial(route.of_our_protocol, version, self._table))
+            found += [parsed for message in messages if (parsed := route.parse(message)).ours]
         return found
 
     async def _take(self, netlink: Netlink, kind: type, steps: Sequence[Step]) -> list[Refused]:
@@ -125,6 +127,7 @@ class Kernel:
             ours = [step for step in taken if (step.prefix, isinstance(step, AddBlackhole)) in held]
             answers = await netlink.ask([route.instead(self._addition(step)) for step in ours])
             refused += _refusals(ours, answers)
+            _forget_ways()
             refused += [(step, _somebody_elses_route(step)) for step in taken if step not in ours]
         return refused + await self._labelled(netlink, steps, refused)
 
@@ -258,6 +261,18 @@ def _accept_explicit_null(name: str) -> str | None:
     except OSError as error:
         return f"cannot let its answers in: {error.filename}: {error.strerror}"
     return None
+
+
+def _forget_ways() -> None:
+    """Have tunnel interfaces over IPv4 ask anew which SA their packets take.
+
+    ``sit`` remembers that with the way to its other end, whatever protocol it wraps. When a route goes over from plain
+    packets to labelled ones they would be sent by the SA of the plain ones, and the peer would drop them all.
+    """
+    if _MPLS.is_dir():
+        # Where this is not permitted the kernel finds out by itself when the old SA goes, seconds later.
+        with suppress(OSError):
+            _FORGET_WAYS.write_text("1\n")
 
 
 def _index(name: str) -> int:

@@ -35,7 +35,7 @@ def table(output: bytes) -> Table:
     try:
         listing = msgspec.json.decode(output, type=_Listing)
         return _table(listing)
-    except (msgspec.DecodeError, ValueError, KeyError) as error:
+    except (msgspec.DecodeError, ValueError, KeyError, RecursionError) as error:
         raise PeerError(f"nft -j list table: cannot read what it printed: {error}") from error
 
 

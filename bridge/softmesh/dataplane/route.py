@@ -15,7 +15,7 @@ from softmesh.dataplane.netlink import Message
 from softmesh.mesh.softwire import Address, Network
 
 PROTOCOL = 194
-"""rtm_protocol of every route of ours: a number nobody else has in /etc/iproute2/rt_protos."""
+"""rtm_protocol of every route of ours: a number that nobody has in /etc/iproute2/rt_protos."""
 METRIC = 10
 """Better than what routing daemons use: what goes into a softwire must not go beside it, with whatever they learned."""
 LAST_RESORT = 2**32 - 1
@@ -41,6 +41,12 @@ class Route:
     """The interface's index; ``NO_DEVICE`` if there is none."""
     explicit_null: bool
     source: Address | None
+    metric: int
+
+    @property
+    def ours(self) -> bool:
+        """Whether its metric is one that we give; a protocol's number may be somebody else's too."""
+        return self.metric == (LAST_RESORT if self.blackhole else METRIC)
 
 
 def into(prefix: Network, device: int, source: Address | None, table: int, *, explicit_null: bool) -> Message:
@@ -80,8 +86,8 @@ def remove(prefix: Network, metric: int, table: int) -> Message:
     return message
 
 
-def ours(version: int, table: int) -> Message:
-    """Ask for our routes, in a dump."""
+def of_our_protocol(version: int, table: int) -> Message:
+    """Ask for the routes that have our protocol, in a dump."""
     message = held(version, table)
     message["proto"] = PROTOCOL
     return message
@@ -119,6 +125,7 @@ def parse(message: Message) -> Route:
         device=message.get("oif") or NO_DEVICE,
         explicit_null=message.get("encap") is not None,
         source=None if source is None else ip_address(source),
+        metric=message.get("priority") or 0,
     )
 
 

@@ -16,13 +16,14 @@ from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from softmesh.mesh.public_key import KeyFileError
+from softmesh.errors import printable
+from softmesh.mesh.public_key import UNREADABLE, KeyFileError
 
-_UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
-"""Raised, of what was loaded without complaint, when one of its fields is looked at for the first time."""
+_UNREADABLE = (*UNREADABLE, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+"""Raised where what was loaded is damaged, often only when one of its fields is looked at for the first time."""
 _SHOWN_NAMES = 4
 _SHOWN_CHARACTERS = 120
 
@@ -54,7 +55,7 @@ def certificates(data: bytes, origin: str) -> tuple[bytes, ...]:
                 found = [x509.load_der_x509_certificate(data)]
             for certificate in found:
                 certificate.public_key()
-        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
+        except _UNREADABLE:
             raise KeyFileError(origin, "not a certificate, or a damaged one", "put a PEM or DER one there") from None
     return tuple(certificate.public_bytes(Encoding.DER) for certificate in found)
 
@@ -84,10 +85,12 @@ def revocation_lists(files: Sequence[tuple[bytes, str]], authorities: Sequence[b
         try:
             pem = b"-----BEGIN" in data
             crl = x509.load_pem_x509_crl(data) if pem else x509.load_der_x509_crl(data)
-            # Only the kinds of keys that sign certificates: the others have no such method for a CRL.
-            signed = any(crl.is_signature_valid(key) for key in keys)  # type: ignore[arg-type]
-            issuer = crl.issuer.public_bytes()
-            taken_back = [(issuer, entry.serial_number) for entry in crl]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                # Only the kinds of keys that sign certificates: the others have no such method for a CRL.
+                signed = any(crl.is_signature_valid(key) for key in keys)  # type: ignore[arg-type]
+                issuer = crl.issuer.public_bytes()
+                taken_back = [(issuer, entry.serial_number) for entry in crl]
         except (TypeError, *_UNREADABLE):
             raise KeyFileError(origin, "not a revocation list, or a damaged one", "put the CA's CRL there") from None
         if not signed:
@@ -157,7 +160,7 @@ def _flaw_of(
     for issuer in issuers:
         try:
             certificate.verify_directly_issued_by(issuer)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        except (TypeError, InvalidSignature, *UNREADABLE):
             continue
         return None
     return f"bears no signature of '{_printable(certificate.issuer.rfc4514_string())}'"
@@ -186,8 +189,7 @@ def _is_address(name: object) -> bool:
 
 def _printable(text: str) -> str:
     """What strangers wrote, for logs and terminals."""
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:_SHOWN_CHARACTERS])
-    return shown + ("…" if len(text) > _SHOWN_CHARACTERS else "")
+    return printable(text[:_SHOWN_CHARACTERS]) + ("…" if len(text) > _SHOWN_CHARACTERS else "")
 
 
 def _load(der: bytes) -> x509.Certificate:

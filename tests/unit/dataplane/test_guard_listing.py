@@ -20,6 +20,11 @@ def in_set(type: Any, *elements: Any) -> Any:  # noqa: A002 - nft's word
     return {"set": {**declared, "elem": list(elements)} if elements else declared}
 
 
+def test_a_listing_within_itself_without_end_is_none() -> None:
+    with pytest.raises(PeerError, match="cannot read what it printed"):
+        table(b'{"nftables": ' + b"[" * 100_000)
+
+
 @pytest.mark.parametrize(
     ("kind", "element", "text"),
     [
