@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from lab.charon import Charon
 from lab.eventually import until
 from lab.namespace import Namespace
+from lab.release import HOST, Release
 from softmesh.charon.connection import Connection
 from softmesh.charon.driver import Driver
 from softmesh.charon.failure import Failure, Failures, explain
@@ -43,8 +44,13 @@ class Key:
 class Peer:
     """One AFBR; give its namespace addresses, ``start`` it and enter it."""
 
-    def __init__(self, name: str, *, libipsec: bool = True, events: Iterable[str] = ()) -> None:
-        """``libipsec``: ESP in user space, for kernels without; ``events``: what shall be ``heard``."""
+    def __init__(
+        self, name: str, *, libipsec: bool = True, events: Iterable[str] = (), release: Release = HOST
+    ) -> None:
+        """``libipsec``: ESP in user space, for kernels without; ``events``: what shall be ``heard``.
+
+        ``release``: whose charon it is.
+        """
         self.namespace = Namespace(name, forwarding=True)
         self.key = Key()
         self.heard: list[tuple[str, Section]] = []
@@ -53,10 +59,11 @@ class Peer:
         """Each time VICI's connection came or went."""
         self._libipsec = libipsec
         self._events = tuple(events)
+        self._release = release
 
     def start(self) -> None:
         """Start charon."""
-        self.charon = Charon(self.namespace, libipsec=self._libipsec)
+        self.charon = Charon(self.namespace, libipsec=self._libipsec, release=self._release)
         self.vici = Vici(
             self.charon.vici,
             self._events,

@@ -51,6 +51,7 @@ _NOTIFIED = {
 }
 """Notify message types that peers answer with (RFC 7296 §3.10.1), in an operator's words."""
 
+_NOT_CARRIED = "the peer asks for prefixes that we do not carry (yet)"
 _IMPOSTOR = "the peer has another key or identity than it announced"
 _CERTIFICATE = {
     r"certificate was revoked on ": "the peer's certificate is revoked",
@@ -73,7 +74,9 @@ _LOGGED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"no private key found for ", "charon does not hold our private key"),
         (r"unable to install (inbound|outbound|IPsec|SAD|SPD)", "the kernel refused the SA or its policies"),
         (r"unable to install .* in kernel", "the kernel refused the SA or its policies"),
-        (r"no acceptable traffic selectors found", "the peer asks for prefixes that we do not carry (yet)"),
+        (r"no acceptable traffic selectors found", _NOT_CARRIED),
+        # As a responder.
+        (r"traffic selectors .* === .* unacceptable", _NOT_CARRIED),
         (r"unable to resolve ", "the endpoint's address cannot be used"),
         (r"error writing to socket: Network is unreachable", "no route to the endpoint"),
     )
@@ -102,6 +105,8 @@ _ALERTS = {
     "install-child-sa-failed": "the kernel refused the SA",
     "install-child-policy-failed": "the kernel refused the SA's policies",
 }
+_UNNAMED = "(unnamed)"
+"""What charon calls an IKE_SA for which it has not chosen a connection."""
 _ALERTED_DISAGREEMENT = {"proposal-mismatch-ike": Proposals.IKE, "proposal-mismatch-child": Proposals.CHILD}
 
 
@@ -129,7 +134,8 @@ class Failures:
         """Take in a ``log`` or ``alert`` event; ``loaded`` are the names of the connections charon has."""
         if event == LOG and (found := self._disagreement(message, loaded)):
             self._told.update((failure.connection, failure) for failure in found)
-        elif (failure := from_event(event, message)) is not None:
+            return
+        for failure in from_event(event, message, loaded):
             held = self._told.get(failure.connection)
             # Either end initiates at times: what one learns as a responder is the better answer for both.
             known = held is not None and held.both_known and held.disagreement is failure.disagreement
@@ -164,19 +170,29 @@ class Failures:
         elif configured := _CONFIGURED.match(line):
             self._negotiations.setdefault(number, _Negotiation()).configured = configured[1]
         elif (about := _CONCLUSIONS.get(line)) and (negotiation := self._negotiations.pop(number, None)):
-            # Before it knows the identities charon has not chosen a connection: all with the address are meant.
-            name, prefix = text(message.get("ikesa-name")), f"{OWNED}{negotiation.host}-"
-            names = [name] if name.startswith(OWNED) else [name for name in loaded if name.startswith(prefix)]
+            names = _meant(text(message.get("ikesa-name")), negotiation.host, loaded)
             reason = _compared(about, negotiation)
             return [Failure(name, reason, about, both_known=bool(negotiation.configured)) for name in names]
         return []
 
 
-def from_event(name: str, message: Section) -> Failure | None:
-    """What a ``log`` or ``alert`` event says of a failure all by itself; None for everything else."""
+def from_event(name: str, message: Section, loaded: Collection[str] = ()) -> list[Failure]:
+    """What a ``log`` or ``alert`` event says of failures all by itself; nothing, for everything else.
+
+    ``loaded`` are the names of the connections charon has.
+    """
     if name == LOG:
-        return _from_log(message)
-    return _from_alert(message) if name == ALERT else None
+        failure = _from_log(message)
+        return [] if failure is None else [failure]
+    return _from_alert(message, loaded) if name == ALERT else []
+
+
+def _meant(name: str, host: str, loaded: Collection[str]) -> list[str]:
+    """The connections of ours that an IKE_SA of this name is about, its peer being at this address."""
+    # Before it knows the identities charon has not chosen a connection: all with the address are meant.
+    if name == _UNNAMED:
+        return [name for name in loaded if name.startswith(f"{OWNED}{host}-")]
+    return [name] if name.startswith(OWNED) else []
 
 
 def explain(failure: Failure, connection: Connection) -> str:
@@ -208,14 +224,18 @@ def _from_log(message: Section) -> Failure | None:
     return next((Failure(connection, reason) for pattern, reason in _LOGGED if pattern.match(line)), None)
 
 
-def _from_alert(message: Section) -> Failure | None:
+def _from_alert(message: Section, loaded: Collection[str]) -> list[Failure]:
     kind = text(message.get("type"))
     reason = _ALERTS.get(kind)
     sections = message.get("ike-sa")
     if reason is None or not isinstance(sections, dict):
-        return None
-    disagreement = _ALERTED_DISAGREEMENT.get(kind)
-    return next((Failure(name, reason, disagreement) for name in sections if name.startswith(OWNED)), None)
+        return []
+    return [
+        Failure(connection, reason, _ALERTED_DISAGREEMENT.get(kind))
+        for name, ike_sa in sections.items()
+        if isinstance(ike_sa, dict)
+        for connection in _meant(name, text(ike_sa.get("remote-host")), loaded)
+    ]
 
 
 def _compared(about: Proposals, negotiation: _Negotiation) -> str:

@@ -6,11 +6,13 @@ Only what carries our prefix is read. Absent keys read as empty, for charon leav
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from string import hexdigits
 
 from softmesh.charon.connection import OWNED
 from softmesh.charon.observed import ChildSa, IkeSa
 from softmesh.charon.packet import Section, Value
+from softmesh.errors import printable
 
 _ALL_BITS = 0xFFFFFFFF
 
@@ -33,6 +35,11 @@ def ike_sas(listed: Iterable[Section]) -> tuple[IkeSa, ...]:
         for name, value in event.items()
         if name.startswith(OWNED) and isinstance(value, dict)
     )
+
+
+def ike_sa_count(stats: Section) -> int:
+    """How many IKE_SAs there are, of whomever, from the reply to stats."""
+    return _number(_section(stats, "ikesas").get("total"))
 
 
 def key_ids(reply: Section) -> frozenset[str]:
@@ -59,19 +66,19 @@ def is_up(event: Section) -> bool:
 
 
 def text(value: object) -> str:
-    """A value as text; octets that are no UTF-8 (an identity may hold any) are shown escaped."""
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else ""
+    """A value as text; octets that are no UTF-8, or cannot be printed (an identity may hold any), are escaped."""
+    return printable(value.decode("utf-8", "backslashreplace")) if isinstance(value, bytes) else ""
 
 
 def _ike_sa(connection: str, described: Section) -> IkeSa:
     sa = _newest(described)
     return IkeSa(
         connection=connection,
-        unique_id=text(sa.get("uniqueid")),
+        unique_id=_unique_id(sa),
         state=text(sa.get("state")),
         initiator=sa.get("initiator") == b"yes",
-        local_host=text(sa.get("local-host")),
-        remote_host=text(sa.get("remote-host")),
+        local_host=_host(sa.get("local-host")),
+        remote_host=_host(sa.get("remote-host")),
         local_id=text(sa.get("local-id")),
         remote_id=text(sa.get("remote-id")),
         initiator_spi=text(sa.get("initiator-spi")),
@@ -89,7 +96,7 @@ def _child_sa(section: str, described: Section) -> ChildSa:
     # Up to 5.2 the section was the name alone; since then it is name-uniqueid, and the name a key within.
     return ChildSa(
         name=text(sa.get("name")) or section,
-        unique_id=text(sa.get("uniqueid")),
+        unique_id=_unique_id(sa),
         state=text(sa.get("state")),
         mode=text(sa.get("mode")).lower(),
         protocol=text(sa.get("protocol")),
@@ -144,6 +151,23 @@ def _hexadecimal(value: Value | None) -> int | None:
     return int(digits, 16) if digits and all(digit in hexdigits for digit in digits) else None
 
 
+def _unique_id(sa: Section) -> str:
+    """Charon's number of an SA, of 32 bits; empty for what is none."""
+    digits = text(sa.get("uniqueid"))
+    return digits if digits.isascii() and digits.isdigit() and len(digits) <= 10 else ""
+
+
+def _host(value: Value | None) -> str:
+    """An address; empty where there is none (yet)."""
+    host = text(value)
+    try:
+        ip_address(host)
+    except ValueError:
+        return ""
+    return host
+
+
 def _number(value: Value | None) -> int:
+    """Of a number in decimal; 0 for what is none of 64 bits, as all of charon's are."""
     digits = text(value)
-    return int(digits) if digits.isascii() and digits.isdigit() else 0
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else 0

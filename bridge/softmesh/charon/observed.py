@@ -1,4 +1,4 @@
-"""What charon holds, as found by one list-conns, list-sas, get-keys and get-shared each."""
+"""What charon holds, as found by one list-conns, list-sas, stats, get-keys and get-shared each."""
 
 from __future__ import annotations
 
@@ -66,6 +66,8 @@ class IkeSa:
     tasks: frozenset[str] = frozenset()
     """Names of its active and queued tasks: CHILD_CREATE while a CHILD SA is being negotiated."""
     children: tuple[ChildSa, ...] = ()
+    unlisted: bool = False
+    """It has more CHILD SAs than charon can tell of in one message: which, nobody knows, and ``children`` is empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,8 @@ class Observed:
     ike_sas: tuple[IkeSa, ...]
     key_ids: frozenset[str]
     """Private keys charon holds, by VICI's own identifier: SHA-1 over the subjectPublicKey's bits, in hex."""
-    secrets: frozenset[str] = frozenset()
-    """Names of our pre-shared keys."""
+    secrets: frozenset[str] | None = frozenset()
+    """Names of our pre-shared keys; None where charon holds more, of whomever, than it can tell of in one message."""
     revocation_lists: frozenset[bytes] = frozenset()
     """CRLs it holds, DER; only where they were asked for."""
 
@@ -88,7 +90,7 @@ class Observed:
         SAs take their time, so they are as they were.
         """
         connections = dict(self.connections)
-        secrets = set(self.secrets)
+        secrets = set(self.secrets or ())
         for action in actions:
             if isinstance(action, LoadConnection):
                 children = frozenset(child.name for child in action.connection.children)
@@ -99,4 +101,4 @@ class Observed:
                 secrets.add(action.secret.name)
             elif isinstance(action, UnloadSecret):
                 secrets.discard(action.name)
-        return replace(self, connections=connections, secrets=frozenset(secrets))
+        return replace(self, connections=connections, secrets=None if self.secrets is None else frozenset(secrets))

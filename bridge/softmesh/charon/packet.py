@@ -110,6 +110,11 @@ def read_packet(packet: bytes) -> Received:
     return Received(kind, "", packet[1:])
 
 
+def begins_section(body: bytes, prefix: str) -> bool:
+    """Whether a message begins with a section of a name with this prefix; any message does with an empty one."""
+    return not prefix or (body[:1] == bytes([_SECTION_START]) and body.startswith(prefix.encode(), 2))
+
+
 def read_message(body: bytes) -> Section:
     """The message of a packet. Raises PeerError unless every element is whole and every section ended."""
     try:

@@ -51,4 +51,4 @@ def overlap(one: str, other: str) -> bool:
 
 
 def _number(text: str, named: Mapping[str, int]) -> int | str:
-    return int(text) if text.isdecimal() else named.get(text, text)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else named.get(text, text)

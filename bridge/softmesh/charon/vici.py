@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,6 +21,7 @@ from softmesh.charon.packet import (
     Received,
     Request,
     Section,
+    begins_section,
     frame,
     read_message,
     read_packet,
@@ -62,6 +64,15 @@ class UnknownEventError(SoftmeshError):
         self.event = event
 
 
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """A command under way that answers by events."""
+
+    event: str
+    about: str
+    sections: list[Section]
+
+
 class ViciConnection:
     """One connection to charon's VICI socket.
 
@@ -78,7 +89,7 @@ class ViciConnection:
         self._on_event = on_event
         self._turn = asyncio.Lock()
         self._reply: asyncio.Future[Received] | None = None
-        self._listing: tuple[str, list[Section]] | None = None
+        self._listing: _Listing | None = None
         self._failure: SoftmeshError | None = None
         self._reading = asyncio.create_task(self._read(), name=f"vici {path}")
 
@@ -136,15 +147,17 @@ class ViciConnection:
             return await self._command(command, message, within)
 
     async def stream(
-        self, command: str, message: Request | None, event: str, within: float = DEFAULT_TIMEOUT
+        self, command: str, message: Request | None, event: str, within: float = DEFAULT_TIMEOUT, *, about: str = ""
     ) -> list[Section]:
         """Send a command that answers by events (list-sas by list-sa) and return these.
 
-        Raises as ``request``, and UnknownEventError.
+        ``about``: only read events about what has this prefix in its name, and give an empty section for each other:
+        where others have 13,000 connections, to read them all takes half a second. Raises as ``request``, and
+        UnknownEventError.
         """
         async with self._turn:
             sections: list[Section] = []
-            self._listing = (event, sections)
+            self._listing = _Listing(event, about, sections)
             try:
                 if not await self._registration(register_packet(event), f"list {event}", within):
                     raise UnknownEventError(event)
@@ -231,8 +244,9 @@ class ViciConnection:
 
     def _route(self, received: Received) -> None:
         if received.kind is Kind.EVENT:
-            if self._listing is not None and received.event == self._listing[0]:
-                self._listing[1].append(read_message(received.body))
+            if self._listing is not None and received.event == self._listing.event:
+                ours = begins_section(received.body, self._listing.about)
+                self._listing.sections.append(read_message(received.body) if ours else {})
             elif self._on_event is not None:
                 self._on_event(received.event, read_message(received.body))
         elif self._reply is not None and not self._reply.done():
@@ -333,11 +347,11 @@ class Vici:
         return await commands.request(command, message, self._timeout if within is None else within)
 
     async def stream(
-        self, command: str, message: Request | None, event: str, within: float | None = None
+        self, command: str, message: Request | None, event: str, within: float | None = None, *, about: str = ""
     ) -> list[Section]:
         """As ``ViciConnection.stream``; raises Unreachable at once while there is no connection."""
         commands = await self._command_connection()
-        return await commands.stream(command, message, event, self._timeout if within is None else within)
+        return await commands.stream(command, message, event, self._timeout if within is None else within, about=about)
 
     async def listen(self, event: str, *, wanted: bool) -> None:
         """Begin or end to receive an event, beside those of the constructor and across reconnections.

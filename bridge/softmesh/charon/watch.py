@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from softmesh.charon.ability import Ability
@@ -15,6 +15,7 @@ from softmesh.charon.listing import ike_sas, is_up
 from softmesh.charon.observed import Observed
 from softmesh.charon.packet import Section
 from softmesh.charon.vici import CommandError, Vici
+from softmesh.errors import Unreachable
 
 AUDIT = 10.0
 """Seconds after which charon is looked at even if nothing happened: others may change it without an event."""
@@ -22,6 +23,11 @@ GLANCE = 0.1
 """Seconds for which a look serves in spite of changes: shorter than any pause between two attempts."""
 _BURST = 0.5
 """Seconds for which our own actions, one after the other, can put off a look."""
+SECRETS_UNLISTED = (
+    "charon holds more of them, of whomever, than it can list (512 KiB a VICI message): after trust.secret_file has "
+    "changed, restart strongSwan, for an old group key of ours cannot be found there"
+)
+"""What an operator is to know where ``Watch.secrets_unlisted``."""
 _SILENCE = 1.0
 """Seconds without an answer after which charon is called silent."""
 _EVENTS = ("ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey", ALERT)
@@ -77,6 +83,16 @@ class Watch:
         return ""
 
     @property
+    def secrets_unlisted(self) -> bool:
+        """Whether charon cannot say which pre-shared keys of ours it has."""
+        return self._driver.secrets_unlisted
+
+    @property
+    def keys_loaded(self) -> Collection[str]:
+        """Identifiers of the private keys that charon has from us, as far as is certain; the others are not ours."""
+        return self._driver.keys_loaded
+
+    @property
     def failures(self) -> Mapping[str, Failure]:
         """Why the last attempt of a connection failed, by its name, where charon told."""
         return self._failures.told
@@ -112,11 +128,13 @@ class Watch:
     async def apply(self, actions: Iterable[Action]) -> list[tuple[Action, str]]:
         """Apply actions in order; returns those charon refused, with its words.
 
-        Raises Unreachable or PeerError where it does not answer; the rest is then left.
+        Raises Unreachable or PeerError where it does not answer, or is not that which was looked at; the rest is left.
         """
         applied: list[Action] = []
         refused: list[tuple[Action, str]] = []
         for action in actions:
+            if self._observed is None:
+                raise Unreachable("charon was connected anew since the last look; nothing is done before the next")
             now = self._monotonic()
             self._acted_since = now if self._acted_since is None else self._acted_since
             self.look_due = min(now + GLANCE, self._acted_since + _BURST)
@@ -162,6 +180,10 @@ class Watch:
         self.suspect()
         self._failures.clear()
         self.ability = None
+        self._driver.secrets_unlisted = False
+        # It may be another charon: who gave that its keys is not known, nor whose the SAs are that have our numbers.
+        self._driver.keys_loaded.clear()
+        self._observed = None
         self._on_change()
 
 

@@ -46,14 +46,17 @@ def told(failures: Failures, *lines: str, connection: str = CONNECTION, loaded: 
             "the peer has another key or identity than it announced",
         ),
         (
+            "traffic selectors 10.2.0.0/24 === 10.1.0.0/24 unacceptable",
+            "the peer asks for prefixes that we do not carry (yet)",
+        ),
+        (
             "generating INFORMATIONAL request 2 [ N(AUTH_FAILED) ]",
             "the peer has another key or identity than it announced",
         ),
     ],
 )
 def test_recorded_lines_of_charon_5_9_8(line: str, reason: str) -> None:
-    failure = from_event("log", logged(line))
-    assert failure is not None
+    (failure,) = from_event("log", logged(line))
     assert failure.connection == CONNECTION
     assert failure.reason.startswith(reason)
 
@@ -69,21 +72,22 @@ def test_recorded_lines_of_charon_5_9_8(line: str, reason: str) -> None:
     ],
 )
 def test_other_lines_say_nothing(line: str) -> None:
-    assert from_event("log", logged(line)) is None
+    assert from_event("log", logged(line)) == []
 
 
 def test_what_is_not_ours_is_not_heard() -> None:
-    assert from_event("log", logged("received AUTHENTICATION_FAILED notify error", "road-warrior")) is None
-    assert from_event("log", {"group": b"CFG", "msg": b"received AUTHENTICATION_FAILED notify error"}) is None
-    assert from_event("alert", {"type": b"peer-auth-failed", "ike-sa": {"road-warrior": {}}}) is None
+    assert from_event("log", logged("received AUTHENTICATION_FAILED notify error", "road-warrior")) == []
+    assert from_event("log", {"group": b"CFG", "msg": b"received AUTHENTICATION_FAILED notify error"}) == []
+    assert from_event("alert", {"type": b"peer-auth-failed", "ike-sa": {"road-warrior": {}}}) == []
 
 
 def test_alerts_name_the_connection_and_the_reason() -> None:
     alert: Section = {"type": b"peer-auth-failed", "ike-sa": {CONNECTION: {"uniqueid": b"1"}}}
-    assert from_event("alert", alert) == Failure(CONNECTION, "the peer has another key or identity than it announced")
-    assert from_event("alert", {**alert, "type": b"retransmit-send"}) is None
-    assert from_event("alert", {"type": b"peer-auth-failed"}) is None
-    assert from_event("ike-updown", alert) is None
+    told = "the peer has another key or identity than it announced"
+    assert from_event("alert", alert) == [Failure(CONNECTION, told)]
+    assert from_event("alert", {**alert, "type": b"retransmit-send"}) == []
+    assert from_event("alert", {"type": b"peer-auth-failed"}) == []
+    assert from_event("ike-updown", alert) == []
 
 
 ESP = "ESP:AES_GCM_16_256/CURVE_25519/NO_EXT_SEQ"
@@ -144,6 +148,19 @@ def test_alert_does_not_overwrite_it_either() -> None:
     assert told(failures) == rich
 
 
+def test_alert_of_an_ike_sa_without_a_name_is_about_the_connections_with_that_peer() -> None:
+    """As charon 6.1.0 sends it: a responder has not chosen a connection yet."""
+    failures = Failures()
+    alert: Section = {"type": b"proposal-mismatch-ike", "ike-sa": {"(unnamed)": {"remote-host": REMOTE.encode()}}}
+    other = f"softmesh-{REMOTE}0-1"
+    failures.hear("alert", alert, (other, CONNECTION))
+    assert told(failures) == "no IKE proposal in common with the peer"
+    assert other not in failures.told
+    failures.clear()
+    failures.hear("alert", {**alert, "ike-sa": {"road-warrior": {"remote-host": REMOTE.encode()}}}, (CONNECTION,))
+    assert told(failures) == ""
+
+
 def test_negotiations_side_by_side_are_kept_apart() -> None:
     failures = Failures()
     first, second = disagreement(ESP, AH), disagreement(NULL, AH)
@@ -185,15 +202,13 @@ def test_listener_that_came_late_guesses_nothing() -> None:
 def test_initiator_says_what_it_proposed() -> None:
     profile = Profile(Level.AH, ("aes256gcm16-prfsha384-x25519",), ("sha512-x25519", "sha256-x25519"))
     (connection,) = render(softwire(profile=profile), OWN)
-    child = from_event("log", logged("received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built"))
-    assert child is not None
+    (child,) = from_event("log", logged("received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built"))
     assert child.disagreement is Proposals.CHILD
     assert explain(child, connection) == (
         "the peer accepts none of our proposals sha512-x25519, sha256-x25519 (level ah): it has another level of "
         "protection, or its kernel lacks the algorithm; its own status says which"
     )
-    ike = from_event("log", logged("received NO_PROPOSAL_CHOSEN notify error"))
-    assert ike is not None
+    (ike,) = from_event("log", logged("received NO_PROPOSAL_CHOSEN notify error"))
     assert explain(ike, connection).endswith("; our IKE proposals: aes256gcm16-prfsha384-x25519")
     other = Failure(CONNECTION, "the peer does not answer")
     assert explain(other, connection) == "the peer does not answer"

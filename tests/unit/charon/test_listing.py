@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from ipaddress import ip_network
+
+import pytest
+
 from softmesh.charon import listing
 from softmesh.charon.observed import ChildSa, IkeSa
 from softmesh.charon.packet import Section
+from softmesh.charon.selector import parse_selector
 from tests.unit.charon.examples import CHILD, CONNECTION, IKE_SA
 
 
@@ -68,8 +73,17 @@ def test_values_of_the_wrong_shape_read_as_empty() -> None:
 
 
 def test_an_identity_of_any_octets_is_shown() -> None:
-    (ike_sa,) = listing.ike_sas([{"softmesh-x": {"remote-id": b"\xffname"}}])
-    assert ike_sa.remote_id == "\\xffname"
+    (ike_sa,) = listing.ike_sas([{"softmesh-x": {"remote-id": b"\xffname\x1b[2J"}}])
+    assert ike_sa.remote_id == "\\xffname\\x1b[2J"
+
+
+@pytest.mark.parametrize("digits", [b"9" * 5000, "²".encode(), b"-1", b"1\n", b""])
+def test_numbers_and_addresses_that_are_none_read_as_absent(digits: bytes) -> None:
+    """Python refuses to read a number of 5,000 digits, and the planner sorts by these."""
+    described: Section = {"uniqueid": digits, "established": digits, "remote-host": digits, "local-host": b"%any"}
+    (ike_sa,) = listing.ike_sas([{"softmesh-x": described}])
+    assert (ike_sa.unique_id, ike_sa.established_for, ike_sa.remote_host, ike_sa.local_host) == ("", 0, "", "")
+    assert parse_selector(f"10.0.0.0/8[{digits.decode()}]")[0] == ip_network("10.0.0.0/8")
 
 
 def test_events_are_read_like_listings() -> None:

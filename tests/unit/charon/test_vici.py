@@ -163,6 +163,26 @@ async def test_a_listing_collects_its_own_events_only(serve: Serve) -> None:
         assert await connection.stream("list-sas", None, "list-sa") == [{"sa": b"1"}, {"sa": b"2"}]
 
 
+async def test_a_listing_reads_only_what_it_is_about_and_counts_the_rest(serve: Serve) -> None:
+    def listed(name: str) -> bytes:
+        return bytes([Kind.EVENT, 7]) + b"list-sa" + write_message({name: {"state": "ESTABLISHED"}})
+
+    def answer(kind: Kind, _: str, send: Send) -> None:
+        if kind is Kind.CMD_REQUEST:
+            send(listed("road-warrior"))
+            send(listed("softmesh-x"))
+            send(bytes([Kind.EVENT, 7]) + b"list-sa")
+            send(reply())
+        else:
+            send(CONFIRM)
+
+    async with connected(await serve(answer)) as connection:
+        ours = {"softmesh-x": {"state": b"ESTABLISHED"}}
+        assert await connection.stream("list-sas", None, "list-sa", about="softmesh-") == [{}, ours, {}]
+        everything = [{"road-warrior": {"state": b"ESTABLISHED"}}, ours, {}]
+        assert await connection.stream("list-sas", None, "list-sa") == everything
+
+
 async def test_a_late_reply_is_never_taken_for_the_next(serve: Serve) -> None:
     async with connected(await serve(lambda _kind, _name, _send: None)) as connection:
         with pytest.raises(Unreachable, match=r"no answer to initiate within 0.05 s"):
