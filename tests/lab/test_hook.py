@@ -17,7 +17,7 @@ import pytest
 
 from lab.namespace import LAB
 from softmesh.bgp.exabgp_process import ExaBgpNeighbor, ExaBgpSettings, ManagedExaBgp
-from softmesh.bgp.route import Family, SessionState
+from softmesh.bgp.route import UNICAST, SessionState
 from tests.lab.exabgp_router import FAR, NEAR, PASSWORD, REFLECTOR, Mirrored, attribute_23, reflected, route, tunnel
 
 BRIDGE = str(Path("bridge").resolve())
@@ -33,7 +33,7 @@ async def test_snapshot_and_stream() -> None:
             assert held[SOME[3]].attributes.tunnel_encapsulation == tunnel(3)
             assert held[SOME[3]].attributes.originator_id == "10.255.0.2"
             await mirrored.until(
-                lambda: mirrored.client.neighbors[REFLECTOR].end_of_rib == set(Family), "end-of-RIB of both families"
+                lambda: mirrored.client.neighbors[REFLECTOR].end_of_rib == UNICAST, "end-of-RIB of both families"
             )
             announcer.announce("10.3.0.0/24", "2001:db8:3::/48")
             await mirrored.until(lambda: mirrored.prefixes() == {*SOME, "10.3.0.0/24", "2001:db8:3::/48"}, "stream")
@@ -67,9 +67,7 @@ async def test_killed_hook_comes_back_and_the_mirror_loses_no_route() -> None:
             neighbor = mirrored.client.neighbors[REFLECTOR]
             assert neighbor.state is SessionState.UP
             assert neighbor.asn == 65000
-            await mirrored.until(
-                lambda: mirrored.client.neighbors[REFLECTOR].end_of_rib == set(Family), "complete again"
-            )
+            await mirrored.until(lambda: mirrored.client.neighbors[REFLECTOR].end_of_rib == UNICAST, "complete again")
 
 
 async def test_announcements_reach_the_reflector_change_and_go() -> None:
@@ -154,7 +152,7 @@ async def test_jumps_in_the_count_make_the_neighbor_send_again() -> None:
             asked = f"Sent to neighbor {REFLECTOR}"
             await mirrored.until(lambda: near.process.log.read_text().count(asked) >= 4, "asked again")
             await mirrored.until(
-                lambda: mirrored.client.neighbors[REFLECTOR].end_of_rib == set(Family), "refreshed all the same"
+                lambda: mirrored.client.neighbors[REFLECTOR].end_of_rib == UNICAST, "refreshed all the same"
             )
             announcer.announce(SOME[1])
             await mirrored.until(lambda: mirrored.prefixes() == set(SOME[:2]), "routes come and stay")

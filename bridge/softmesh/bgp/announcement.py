@@ -22,6 +22,20 @@ class Announcement:
     """Standard communities (RFC 1997), each as its 32-bit value."""
     neighbors: frozenset[str] | None = None
     """Addresses of the BGP neighbours it is for; None: all that ExaBGP has, nobody where empty."""
+    fallback_communities: tuple[int, ...] = ()
+    """The extended communities for neighbours that attribute 23 is left out for, in place of the others."""
+    encapsulation: bool = False
+    """Whether the prefix is the host at which the tunnels end, and goes into the Encapsulation SAFI (RFC 5512 §3)."""
+
+
+def needs_extended_next_hop(announcement: Announcement) -> bool:
+    """Return whether it is an IPv4 prefix with an IPv6 next hop, which must have been negotiated (RFC 8950 §4)."""
+    return ":" in announcement.next_hop and ":" not in announcement.prefix
+
+
+def without_attribute(announcement: Announcement) -> Announcement:
+    """Return the announcement for a neighbour that is not to see attribute 23."""
+    return replace(announcement, tunnel_encapsulation=None, extended_communities=announcement.fallback_communities)
 
 
 def checked(announcement: Announcement) -> Announcement:
@@ -34,7 +48,9 @@ def checked(announcement: Announcement) -> Announcement:
     if "%" in announcement.next_hop:
         # ipaddress takes any text for a zone, line breaks included.
         raise ValueError("a next hop has no zone")
-    if any(not 0 <= value < 1 << 64 for value in announcement.extended_communities):
+    if any(
+        not 0 <= value < 1 << 64 for value in (*announcement.extended_communities, *announcement.fallback_communities)
+    ):
         raise ValueError("an extended community is a number of 64 bits")
     if any(not 0 <= value < 1 << 32 for value in announcement.communities):
         raise ValueError("a community is a number of 32 bits")
@@ -83,4 +99,6 @@ def _route(announcement: Announcement) -> str:
     if ":" in announcement.prefix and next_hop.version == 4:
         # Across an IPv4 core an IPv6 prefix has an IPv4-mapped next hop (RFC 4798 §2, RFC 4291 §2.5.5.2).
         text = f"::ffff:{next_hop}"
-    return f"{announcement.prefix} next-hop {text}"
+    # As softmesh.bgp.exabgp_encapsulation has it.
+    safi = " safi encap" if announcement.encapsulation else ""
+    return f"{announcement.prefix}{safi} next-hop {text}"

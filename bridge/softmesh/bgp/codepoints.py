@@ -77,6 +77,15 @@ class AuthenticatorType(enum.IntEnum):
     SHA1_OF_PUBLIC_KEY = 1
 
 
+class ExtendedCommunityType(enum.IntEnum):
+    """Type and sub-type of the extended communities with a typed value here, as one number of 16 bits."""
+
+    COLOR = 0x030B
+    ENCAPSULATION = 0x030C
+    ATTRIBUTE_DIGEST = 0x8F17
+    """Ours, of a type for experimental use (RFC 7153 §5.1): the start of SHA-256 over attribute 23 as it was sent."""
+
+
 class AttributeType(enum.IntEnum):
     """BGP path attribute type codes the codec looks at."""
 

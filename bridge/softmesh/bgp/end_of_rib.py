@@ -4,7 +4,7 @@ ExaBGP would say so itself as soon as a session stands, before any hook had a ch
 our routes over a restart then drops them (RFC 4724 §4.2), the mesh tears our softwires down, and half a second later
 builds them again. So ExaBGP runs with ``manual-eor``, and the hook says it when what the bridge wants has been given.
 
-A marker for a family that was not negotiated makes some neighbours reset the session. ExaBGP does not tell what was
+A marker for a family that was not negotiated makes some neighbours reset the session. Not every ExaBGP tells what was
 negotiated, so a family counts once the neighbour has used it: those that keep routes send markers of their own.
 """
 

@@ -4,7 +4,8 @@ One thread and no blocking call: ExaBGP's write to us blocks its whole reactor, 
 pipe is always read first and every other piece of work in a turn of the loop is bounded.
 
 What ExaBGP was told to announce is remembered in a file beside the socket, written before the commands are: a
-hook that is started again withdraws what its predecessor announced and the bridge no longer wants.
+hook that is started again withdraws what its predecessor announced and the bridge no longer wants. So is, in others,
+which neighbours refuse attribute 23, and which have not negotiated RFC 8950.
 """
 
 from __future__ import annotations
@@ -20,11 +21,21 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from softmesh.bgp.announced_file import AnnouncedFile
 from softmesh.bgp.announcement import Announcement
 from softmesh.bgp.exabgp_dialogue import ExaBgpDialogue
-from softmesh.bgp.hook_protocol import VERSION, FromHook, Hello, encode
+from softmesh.bgp.extended_next_hop import Lacking
+from softmesh.bgp.hook_protocol import (
+    VERSION,
+    AttributeRefused,
+    ExtendedNextHopLacking,
+    FromHook,
+    Hello,
+    ToHook,
+    TryAttribute,
+    encode,
+)
 from softmesh.bgp.hook_reader import HookReader, snapshot
+from softmesh.bgp.left_file import LeftFile
 from softmesh.errors import PeerError
 from softmesh.listening_socket import ListeningSocket, SocketBusy
 
@@ -43,7 +54,10 @@ _BUSY = 3.5
 
 
 class Hook:
-    """Reads ExaBGP on ``stdin``, commands it on ``stdout`` (file descriptors), serves readers at ``path``."""
+    """Reads ExaBGP on ``stdin``, commands it on ``stdout`` (file descriptors), serves readers at ``path``.
+
+    ``encapsulation``: whether ExaBGP has the families of SAFI 7 (see exabgp_encapsulation).
+    """
 
     def __init__(
         self,
@@ -52,6 +66,7 @@ class Hook:
         path: str,
         *,
         stale_time: float = DEFAULT_STALE_TIME,
+        encapsulation: bool = False,
         queue: int = _QUEUE,
         monotonic: Callable[[], float] = time.monotonic,
         log: Callable[[str], None] | None = None,
@@ -64,8 +79,29 @@ class Hook:
             setting="--socket",
         )
         self._log = log or _to_stderr
-        self._announced = AnnouncedFile(Path(f"{path}.announced"), self._log)
+        self._announced = LeftFile(
+            Path(f"{path}.announced"),
+            list[Announcement],
+            [],
+            "earlier announcements may not be withdrawn",
+            self._log,
+        )
+        self._refused = LeftFile(
+            Path(f"{path}.refused"),
+            dict[str, str],
+            {},
+            "it is found out anew who refuses attribute 23",
+            self._log,
+        )
+        self._lacking = LeftFile(
+            Path(f"{path}.lacking"),
+            dict[str, Lacking],
+            {},
+            "a session may be reset at an IPv4 prefix with an IPv6 next hop",
+            self._log,
+        )
         self._stale_time = stale_time
+        self._encapsulation = encapsulation
         self._queue = queue
         self._monotonic = monotonic
         self._instance = secrets.token_hex(8)
@@ -90,7 +126,13 @@ class Hook:
         with contextlib.suppress(OSError):
             # More room between ExaBGP and us, where the kernel allows it.
             fcntl.fcntl(self._stdin, fcntl.F_SETPIPE_SZ, _PIPE)
-        self._exabgp = ExaBgpDialogue(self._announced.read(), self._stale_time)
+        self._exabgp = ExaBgpDialogue(
+            self._announced.read(),
+            self._stale_time,
+            self._refused.read(),
+            self._lacking.read(),
+            encapsulation=self._encapsulation,
+        )
         self._started = self._monotonic()
         self._selector.register(self._stdin, selectors.EVENT_READ)
         self._selector.register(self._wake_read, selectors.EVENT_READ)
@@ -168,7 +210,8 @@ class Hook:
             connection.close()
             return
         hello = Hello(VERSION, self._instance, os.getpid(), self._stale_time)
-        reader = HookReader(connection, self._queue, snapshot(hello, self._exabgp.rib))
+        first = (hello, AttributeRefused(self._exabgp.refused), ExtendedNextHopLacking(self._exabgp.lacking))
+        reader = HookReader(connection, self._queue, snapshot(first, self._exabgp.rib))
         self._readers[reader.fileno] = reader
         self._selector.register(reader.fileno, selectors.EVENT_READ | selectors.EVENT_WRITE)
 
@@ -180,22 +223,27 @@ class Hook:
             self._forget(reader)
             return
         try:
-            for announcements in reader.wanted(data):
-                self._want(announcements, now)
+            for request in reader.requests(data):
+                self._obey(request, now)
         except PeerError as error:
             self._log(f"{error}; closed its connection")
             reader.dismiss(str(error), now + _FAREWELL)
 
-    def _want(self, announcements: list[Announcement], now: float) -> None:
-        messages = self._exabgp.want(announcements, now)
+    def _obey(self, request: ToHook, now: float) -> None:
+        if isinstance(request, TryAttribute):
+            messages = self._exabgp.try_attribute(request.neighbor, now)
+        else:
+            messages = self._exabgp.want(request.announcements, now, request.attribute)
         self._announced.write(self._exabgp.possibly_announced())
         self._publish(messages)
         self._command(now)
 
     def _publish(self, messages: Sequence[FromHook]) -> None:
-        """Tell the readers, and the log what there is to remark on."""
+        """Tell the readers, and the log what there is to remark on; remember what a later hook has to know."""
         for remark in self._exabgp.remarks():
             self._log(remark)
+        self._refused.write(self._exabgp.refused)
+        self._lacking.write(self._exabgp.lacking)
         if not messages or not self._readers:
             return
         data = b"".join(map(encode, messages))

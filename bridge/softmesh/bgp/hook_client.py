@@ -6,18 +6,23 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from softmesh.bgp.announcement import Announcement
+from softmesh.bgp.attribute_refusal import AttributeUse
+from softmesh.bgp.extended_next_hop import Lacking
 from softmesh.bgp.hook_protocol import (
     MAX_MESSAGE,
     VERSION,
+    AttributeRefused,
     CommandFailed,
+    ExtendedNextHopLacking,
     Hello,
     LineBuffer,
     LineTooLong,
     Resynchronise,
+    TryAttribute,
     Wanted,
     decode_from_hook,
     encode,
@@ -52,12 +57,20 @@ class HookClient:
     ) -> None:
         self.connected = False
         self.errors: deque[HookError] = deque(maxlen=_ERRORS)
+        self.refused: Mapping[str, str] = {}
+        """The neighbours that refuse attribute 23, each with how that was seen."""
+        self.lacking: Mapping[str, Lacking] = {}
+        """The neighbours RFC 8950 was not negotiated with, each with who does not offer it."""
         self._path = path
         self._on_change = on_change
         self._monotonic = monotonic
         self._mirror = Mirror()
         self._wanted: frozenset[Announcement] | None = None
-        self._wanted_changed = asyncio.Event()
+        self._attribute: Mapping[str, AttributeUse] = {}
+        self._to_try: set[str] = set()
+        self._request = asyncio.Event()
+        """Set when there is something to be said to the hook."""
+        self._wanted_said = False
 
     @property
     def routes(self) -> dict[RouteKey, Route]:
@@ -79,11 +92,34 @@ class HookClient:
         """Grows with every change of routes or neighbours."""
         return self._mirror.generation
 
-    def announce(self, wanted: frozenset[Announcement]) -> None:
-        """Set all that should be announced: sent now if connected, and again after every reconnect."""
-        if wanted != self._wanted:
-            self._wanted = wanted
-            self._wanted_changed.set()
+    @property
+    def instance(self) -> str | None:
+        """Which hook told all the routes; None where no single one has."""
+        return self._mirror.instance
+
+    @property
+    def stale_time(self) -> float | None:
+        """How long the hook keeps routes of lost sessions, in seconds; None before it has said so."""
+        return self._mirror.stale_time
+
+    def restore(self, routes: Iterable[Route], instance: str | None, at: float) -> None:
+        """Begin with what an earlier bridge knew; see ``Mirror.restore``. To be called before ``run``."""
+        self._mirror.restore(routes, instance, at)
+
+    def announce(self, wanted: frozenset[Announcement], attribute: Mapping[str, AttributeUse] | None = None) -> None:
+        """Set all that should be announced: sent now if connected, and again after every reconnect.
+
+        ``attribute``: whether a neighbour gets attribute 23; those that are not in it are ``auto``.
+        """
+        if (wanted, attribute or {}) != (self._wanted, self._attribute):
+            self._wanted, self._attribute = wanted, attribute or {}
+            self._wanted_said = False
+            self._request.set()
+
+    def try_attribute(self, neighbor: str) -> None:
+        """Have a neighbour tried again that refused attribute 23: now, or when connected."""
+        self._to_try.add(neighbor)
+        self._request.set()
 
     async def run(self) -> None:
         """Connect, mirror and reconnect until cancelled."""
@@ -107,7 +143,8 @@ class HookClient:
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Talk to one hook until the connection ends; return whether it got as far as a snapshot."""
-        self._wanted_changed.set()
+        self._wanted_said = False
+        self._request.set()
         tasks = {
             asyncio.ensure_future(self._receive(reader)),
             asyncio.ensure_future(self._send(writer)),
@@ -147,6 +184,12 @@ class HookClient:
                     self.connected = greeted = True
                 elif not greeted:
                     raise PeerError(f"{self._path}: whatever listens there did not say hello as a hook does")
+                elif isinstance(message, AttributeRefused):
+                    self.refused = message.reasons
+                    before = (-1, *before[1:])
+                elif isinstance(message, ExtendedNextHopLacking):
+                    self.lacking = message.neighbors
+                    before = (-1, *before[1:])
                 elif isinstance(message, CommandFailed):
                     self.errors.append(HookError(f"{message.command}: {message.reason}", message.at))
                     before = (-1, *before[1:])
@@ -160,11 +203,15 @@ class HookClient:
 
     async def _send(self, writer: asyncio.StreamWriter) -> None:
         while True:
-            await self._wanted_changed.wait()
-            self._wanted_changed.clear()
-            if self._wanted is None:
+            await self._request.wait()
+            self._request.clear()
+            while self._to_try:
+                writer.write(encode(TryAttribute(VERSION, self._to_try.pop())))
+            if self._wanted is None or self._wanted_said:
                 continue
-            line = encode(Wanted(VERSION, sorted(self._wanted, key=lambda announcement: announcement.prefix)))
+            self._wanted_said = True
+            wanted = sorted(self._wanted, key=lambda announcement: announcement.prefix)
+            line = encode(Wanted(VERSION, wanted, dict(self._attribute)))
             if len(line) > MAX_MESSAGE:
                 raise OperatorError(
                     f"{len(self._wanted)} announcements make a message of {len(line)} octets for the hook, "

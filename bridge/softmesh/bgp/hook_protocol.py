@@ -2,8 +2,8 @@
 
 The hook speaks first, with ``Hello``; then neighbours and routes as they stand, ``SnapshotComplete``, and
 every later change as it happens. A reader may send ``Wanted``, the whole set of announcements it wants at
-ExaBGP; the last one said by anybody counts. A line that is too long or not a message ends that connection and
-no other.
+ExaBGP; the last one said by anybody counts. ``TryAttribute`` has a neighbour tried again that refused attribute 23.
+A line that is too long or not a message ends that connection and no other.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import msgspec
 
 from softmesh.bgp.adj_rib_in import NeighborChanged, NeighborStale, RouteChanged, RouteWithdrawn
 from softmesh.bgp.announcement import Announcement
+from softmesh.bgp.attribute_refusal import AttributeUse
+from softmesh.bgp.extended_next_hop import Lacking
 from softmesh.errors import PeerError
 
-VERSION = 2
+VERSION = 3
 MAX_MESSAGE = 16 * 1024 * 1024
 """Octets of the longest line either side accepts; ``Wanted`` is the only message that can grow."""
 
@@ -47,6 +49,20 @@ class CommandFailed(msgspec.Struct, frozen=True, tag_field="type", tag="command-
     """CLOCK_MONOTONIC, seconds."""
 
 
+class AttributeRefused(msgspec.Struct, frozen=True, tag_field="type", tag="attribute-refused"):
+    """The neighbours that refuse attribute 23, all of them: they get the fallback communities in its place."""
+
+    reasons: dict[str, str]
+    """By address: how that was seen."""
+
+
+class ExtendedNextHopLacking(msgspec.Struct, frozen=True, tag_field="type", tag="extended-next-hop-lacking"):
+    """The neighbours RFC 8950 was not negotiated with, all of them: they get no IPv4 prefix with an IPv6 next hop."""
+
+    neighbors: dict[str, Lacking]
+    """By address: who does not offer it."""
+
+
 class Resynchronise(msgspec.Struct, frozen=True, tag_field="type", tag="resynchronise"):
     """The reader missed changes; the hook closes the connection, connect again for a new snapshot."""
 
@@ -58,6 +74,15 @@ class Wanted(msgspec.Struct, frozen=True, tag_field="type", tag="wanted"):
 
     version: int
     announcements: list[Announcement]
+    attribute: dict[str, AttributeUse] = {}
+    """By a neighbour's address: whether it gets attribute 23; those that are not in it are ``auto``."""
+
+
+class TryAttribute(msgspec.Struct, frozen=True, tag_field="type", tag="try-attribute"):
+    """Send a neighbour attribute 23 again, though it has refused it."""
+
+    version: int
+    neighbor: str
 
 
 FromHook: TypeAlias = (
@@ -67,14 +92,18 @@ FromHook: TypeAlias = (
     | RouteWithdrawn
     | NeighborStale
     | SnapshotComplete
+    | AttributeRefused
+    | ExtendedNextHopLacking
     | CommandFailed
     | Resynchronise
 )
-ToHook: TypeAlias = Wanted
+ToHook: TypeAlias = Wanted | TryAttribute
 
+_NO_MESSAGE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding raises: of text that is no UTF-8 in some places not an error of msgspec's own."""
 _encoder = msgspec.json.Encoder()
 _from_hook: msgspec.json.Decoder[FromHook] = msgspec.json.Decoder(FromHook)
-_to_hook: msgspec.json.Decoder[Wanted] = msgspec.json.Decoder(Wanted)
+_to_hook: msgspec.json.Decoder[ToHook] = msgspec.json.Decoder(ToHook)
 
 
 def encode(message: FromHook | ToHook) -> bytes:
@@ -86,7 +115,7 @@ def decode_from_hook(line: bytes) -> FromHook:
     """Return the hook's message in a line. Raises PeerError."""
     try:
         return _from_hook.decode(line)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _NO_MESSAGE as error:
         raise PeerError(f"the hook sent what is no message: {error}") from error
 
 
@@ -94,7 +123,7 @@ def decode_to_hook(line: bytes) -> ToHook:
     """Return the reader's message in a line. Raises PeerError."""
     try:
         message = _to_hook.decode(line)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _NO_MESSAGE as error:
         raise PeerError(f"the reader sent what is no message: {error}") from error
     if message.version != VERSION:
         raise PeerError(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from softmesh.bgp.adj_rib_in import AdjRibIn, NeighborChanged, RouteChanged
-from softmesh.bgp.announcement import Announcement
 from softmesh.bgp.hook_protocol import (
     MAX_MESSAGE,
-    Hello,
+    FromHook,
     LineBuffer,
     LineTooLong,
     Resynchronise,
     SnapshotComplete,
+    ToHook,
     decode_to_hook,
     encode,
 )
@@ -58,12 +58,12 @@ class HookReader:
         except OSError:
             return b""
 
-    def wanted(self, data: bytes) -> Iterator[list[Announcement]]:
-        """Yield what each line that ``data`` completes wants announced. Raises PeerError at one that is no message."""
+    def requests(self, data: bytes) -> Iterator[ToHook]:
+        """Yield what each line that ``data`` completes asks for. Raises PeerError at one that is no message."""
         for line in self._lines.feed(data):
             if isinstance(line, LineTooLong):
                 raise PeerError(f"the reader sent a line longer than {MAX_MESSAGE} octets")
-            yield decode_to_hook(line).announcements
+            yield decode_to_hook(line)
 
     def offer(self, data: bytes) -> bool:
         """Queue whole lines; False when the queue is full and they were not taken."""
@@ -121,14 +121,14 @@ class HookReader:
         return data
 
 
-def snapshot(hello: Hello, rib: AdjRibIn) -> Iterator[bytes]:
-    """Return the lines that tell a new reader all that ``rib`` holds now, encoded as they are taken."""
+def snapshot(first: Sequence[FromHook], rib: AdjRibIn) -> Iterator[bytes]:
+    """Return the lines that tell a new reader ``first`` and all that ``rib`` holds now, encoded as they are taken."""
     neighbors = [NeighborChanged(neighbor) for neighbor in rib.neighbors.values()]
-    return _encoded(hello, neighbors, list(rib.routes.values()))
+    return _encoded([*first, *neighbors], list(rib.routes.values()))
 
 
-def _encoded(hello: Hello, neighbors: list[NeighborChanged], routes: list[Route]) -> Iterator[bytes]:
-    yield b"".join([encode(hello), *map(encode, neighbors)])
+def _encoded(first: Sequence[FromHook], routes: list[Route]) -> Iterator[bytes]:
+    yield b"".join(map(encode, first))
     for start in range(0, len(routes), _SNAPSHOT_ROUTES):
         yield b"".join([encode(RouteChanged(route)) for route in routes[start : start + _SNAPSHOT_ROUTES]])
     yield encode(SnapshotComplete())

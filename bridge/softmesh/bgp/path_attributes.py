@@ -74,7 +74,9 @@ class DecodedAttributes:
     attributes: tuple[PathAttribute, ...]
     """Those that could be delimited, in order, duplicates left out."""
     encapsulation: TunnelEncapsulation
-    """The verdict; the tunnels of attribute 23 first, then those of Encapsulation communities."""
+    """The verdict; the tunnels of attribute 23 first, then those that only Encapsulation communities name."""
+    of_attribute: int = 0
+    """How many of its tunnels are those of attribute 23."""
     extended_communities: tuple[int, ...] = ()
     reach: MultiprotocolReach | None = None
     discarded: tuple[PathAttribute, ...] = ()
@@ -114,14 +116,18 @@ def decode_attributes(octets: bytes, carrier: Carrier, *, refuse_documentation: 
             fault = fault or _Fault(f"MP_REACH_NLRI: {error}", "RFC 7606 §7.11")
     value = values.get(AttributeType.TUNNEL_ENCAPSULATION)
     own = None if value is None else decode(value, carrier, refuse_documentation=refuse_documentation)
-    encapsulation = _combine(own, communities)
+    encapsulation = _combine(own, communities, None if reach is None else reach.next_hop)
     if fault is not None:
         encapsulation = treat_as_withdraw(encapsulation.tunnels, fault.reason, fault.section)
-    return DecodedAttributes(tuple(attributes), encapsulation, communities, reach, tuple(discarded))
+    number = 0 if own is None else len(own.tunnels)
+    return DecodedAttributes(tuple(attributes), encapsulation, number, communities, reach, tuple(discarded))
 
 
-def _combine(own: TunnelEncapsulation | None, communities: Sequence[int]) -> TunnelEncapsulation:
-    extra = tunnels_from(communities)
+def _combine(
+    own: TunnelEncapsulation | None, communities: Sequence[int], next_hop: NextHop | None
+) -> TunnelEncapsulation:
+    beside = () if own is None else own.tunnels
+    extra = tunnels_from(communities, beside, None if next_hop is None else next_hop.address)
     if own is None and not extra:
         reason = "no Tunnel Encapsulation attribute (23) and no Encapsulation community (0x030c)"
         return TunnelEncapsulation((), AttributeVerdict.UNUSABLE, reason, "RFC 9012 §4.1, §6")

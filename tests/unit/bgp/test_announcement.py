@@ -28,6 +28,14 @@ def test_plain_routes_have_plain_next_hops() -> None:
     )
 
 
+def test_an_endpoint_in_the_encapsulation_safi() -> None:
+    announcement = Announcement("192.0.2.1/32", "192.0.2.1", b"\x00\x04\x00\x00", encapsulation=True)
+    assert announce_command(announcement) == (
+        "announce route 192.0.2.1/32 safi encap next-hop 192.0.2.1 attribute [ 0x17 0xc0 0x00040000 ]"
+    )
+    assert withdraw_command(announcement) == "withdraw route 192.0.2.1/32 safi encap next-hop 192.0.2.1"
+
+
 def test_for_some_neighbors_only() -> None:
     announcement = Announcement("10.0.0.0/8", "10.0.0.1", neighbors=frozenset({"2001:DB8::0:2", "10.0.0.9"}))
     assert announce_command(announcement) == (

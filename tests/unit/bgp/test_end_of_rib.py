@@ -5,7 +5,7 @@ from __future__ import annotations
 from softmesh.bgp.end_of_rib import EndOfRibDebt
 from softmesh.bgp.route import Family
 
-V4, V6 = Family
+V4, V6 = Family.IPV4_UNICAST, Family.IPV6_UNICAST
 
 
 def test_each_family_in_use_is_told_once_a_session() -> None:

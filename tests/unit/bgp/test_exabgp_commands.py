@@ -42,6 +42,15 @@ def test_a_changed_announcement_replaces_without_a_withdrawal() -> None:
     assert give_all(commands) == [announce_command(a(1, b"\x02"))]
 
 
+def test_what_an_earlier_hook_cannot_have_announced_is_not_withdrawn() -> None:
+    """A file may say anything; a prefix that is none once ended the hook when its turn came."""
+    garbage = [Announcement("", "10.0.0.1"), Announcement("10.0.0.0/8", "x\nshutdown"), a(1)]
+    commands = ExaBgpCommands(garbage)
+    commands.want([])
+    assert give_all(commands) == [withdraw_command(a(1))]
+    assert commands.settled
+
+
 def test_nothing_is_done_before_somebody_wants_something() -> None:
     commands = ExaBgpCommands([a(1)])
     assert commands.following(0.0) is None
@@ -176,7 +185,7 @@ def test_more_neighbors_are_told_without_a_withdrawal() -> None:
     commands.want([a(1, to=[A])])
     give_all(commands)
     commands.want([a(1, to=[A, B])])
-    assert give_all(commands) == [announce_command(a(1, to=[A, B]))]
+    assert give_all(commands) == [announce_command(a(1, to=[B]))]
     commands.want([a(1)])
     assert give_all(commands) == [announce_command(a(1))]
 

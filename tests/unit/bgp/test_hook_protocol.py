@@ -4,15 +4,20 @@ import pytest
 
 from softmesh.bgp.adj_rib_in import NeighborChanged, NeighborStale, RouteChanged, RouteWithdrawn
 from softmesh.bgp.announcement import Announcement
+from softmesh.bgp.attribute_refusal import AttributeUse
+from softmesh.bgp.extended_next_hop import Lacking
 from softmesh.bgp.hook_protocol import (
     VERSION,
+    AttributeRefused,
     CommandFailed,
+    ExtendedNextHopLacking,
     FromHook,
     Hello,
     LineBuffer,
     LineTooLong,
     Resynchronise,
     SnapshotComplete,
+    TryAttribute,
     Wanted,
     decode_from_hook,
     decode_to_hook,
@@ -43,6 +48,8 @@ KEY = RouteKey("2001:db8::fe", Family.IPV4_UNICAST, "10.2.0.0/16", "0.0.0.7")
         NeighborStale("10.0.0.1", 3.0),
         SnapshotComplete(),
         CommandFailed("announce route x", "error", 1.0),
+        AttributeRefused({"10.0.0.11": "two sessions in a row ended at it"}),
+        ExtendedNextHopLacking({"2001:db8::fe": Lacking.NEIGHBOR, "2001:db8::fd": Lacking.EXABGP}),
         Resynchronise("too slow"),
     ],
     ids=lambda message: type(message).__name__,
@@ -55,20 +62,39 @@ def test_what_the_hook_says_arrives_as_said(message: FromHook) -> None:
 
 
 def test_what_a_reader_says_arrives_as_said() -> None:
-    wanted = Wanted(VERSION, [Announcement("10.0.0.0/8", "10.0.0.1", b"\x00", (1,), (2,))])
+    announcement = Announcement("10.0.0.0/8", "10.0.0.1", b"\x00", (1,), (2,), fallback_communities=(3,))
+    wanted = Wanted(VERSION, [announcement], {"10.0.0.11": AttributeUse.NEVER})
     assert decode_to_hook(encode(wanted)) == wanted
+    again = TryAttribute(VERSION, "10.0.0.11")
+    assert decode_to_hook(encode(again)) == again
 
 
-@pytest.mark.parametrize("line", [b"", b"{}", b"null", b"\xff", b'{"type":"route"}', b"[" * 100_000, b'{"type":"x"}'])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{}",
+        b"null",
+        b"\xff",
+        b'{"type":"route"}',
+        b"[" * 100_000,
+        b'{"type":"x"}',
+        # In the place of a tag msgspec raises what is no error of its own, and repeats what cannot be printed.
+        b'{"type":"\xff"}',
+        b'{"type":"\xc2\x98\\n"}',
+    ],
+)
 def test_garbage_is_a_peer_error(line: bytes) -> None:
     for decode in (decode_from_hook, decode_to_hook):
-        with pytest.raises(PeerError):
+        with pytest.raises(PeerError) as caught:
             decode(line)
+        assert str(caught.value).isprintable()
 
 
 def test_another_version_is_refused_with_the_remedy() -> None:
-    with pytest.raises(PeerError, match="restart ExaBGP and the bridge"):
-        decode_to_hook(encode(Wanted(VERSION + 1, [])))
+    for message in (Wanted(VERSION + 1, []), TryAttribute(VERSION - 1, "10.0.0.11")):
+        with pytest.raises(PeerError, match="restart ExaBGP and the bridge"):
+            decode_to_hook(encode(message))
 
 
 STREAM = b"one\n\n" + b"x" * 30 + b"\ntwo\n" + b"y" * 20 + b"\nthree\n" + b"z" * 21

@@ -1,0 +1,65 @@
+"""A file that a hook leaves to its successor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from softmesh.errors import printable
+
+T = TypeVar("T")
+
+_LONGEST = 64 * 1024 * 1024
+"""Octets that are read."""
+
+
+class LeftFile(Generic[T]):
+    """A value as JSON in a file at ``path``, mode 0600.
+
+    ``kind`` is its type, ``empty`` what it is where there is no file. A file that cannot be read or written has
+    ``cost``; ``log`` is told, nothing is raised.
+    """
+
+    def __init__(self, path: Path, kind: type[T], empty: T, cost: str, log: Callable[[str], None]) -> None:
+        self._path = path
+        self._decoder = msgspec.json.Decoder(kind)
+        self._empty = empty
+        self._cost = cost
+        self._log = log
+        self._written: T | None = empty
+        """None where the file holds what cannot be read."""
+
+    def read(self) -> T:
+        """Return what the last hook wrote; the empty value where there is no file or it cannot be read."""
+        try:
+            with self._path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size > _LONGEST:
+                    raise msgspec.ValidationError(f"longer than {_LONGEST} octets")
+                content = file.read()
+            value = self._decoder.decode(content)
+        except (FileNotFoundError, NotADirectoryError):
+            return self._empty
+        except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:
+            self._log(printable(f"{self._path}: cannot be read, so {self._cost}: {error}"))
+            self._written = None
+            return self._empty
+        self._written = value
+        return value
+
+    def write(self, value: T) -> None:
+        """Replace the file, if it would change."""
+        if value == self._written:
+            return
+        being_made = self._path.with_name(f"{self._path.name}.{os.getpid()}")
+        try:
+            descriptor = os.open(being_made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(msgspec.json.encode(value))
+            being_made.rename(self._path)
+        except OSError as error:
+            self._log(f"{self._path}: cannot be written, so for a later hook {self._cost}: {error.strerror}")
+        self._written = value
