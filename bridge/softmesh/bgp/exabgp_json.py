@@ -15,7 +15,9 @@ from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
+from softmesh.bgp.address_text import is_address, is_prefix
 from softmesh.bgp.route import Family, Origin, PathAttributes, RouteKey
+from softmesh.errors import printable
 
 MAX_LINE = 2 * 1024 * 1024
 """Octets of the longest line: an extended message (RFC 8654) full of short prefixes prints as 0.5 MB."""
@@ -64,8 +66,19 @@ class RefreshMarked(msgspec.Struct, frozen=True, gc=False):
     begins: bool
 
 
+class OpenRead(msgspec.Struct, frozen=True, gc=False):
+    """An OPEN, sent by us or received; the session does not stand yet."""
+
+    neighbor: str
+    asn: int | None
+    counter: int | None
+    sent: bool
+    extended_next_hop: bool
+    """Whether it offers IPv6 next hops for IPv4 unicast (RFC 8950 §4)."""
+
+
 class OtherLine(msgspec.Struct, frozen=True, gc=False):
-    """A well-formed line that changes no route: a connection attempt, an OPEN, an update of our own."""
+    """A well-formed line that changes no route: a connection attempt, an update of our own."""
 
     neighbor: str | None
     asn: int | None
@@ -103,7 +116,7 @@ class Malformed(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-NeighborEvent: TypeAlias = UpdateReceived | EndOfRib | SessionChanged | RefreshMarked | OtherLine
+NeighborEvent: TypeAlias = UpdateReceived | EndOfRib | SessionChanged | RefreshMarked | OpenRead | OtherLine
 Event: TypeAlias = NeighborEvent | NeighborListed | Acknowledgement | Shutdown | Malformed
 
 
@@ -118,11 +131,15 @@ _Nlris: TypeAlias = list[_Nlri | str]
 class _Announce(msgspec.Struct, gc=False):
     ipv4: dict[str, _Nlris] = msgspec.field(name="ipv4 unicast", default_factory=dict)
     ipv6: dict[str, _Nlris] = msgspec.field(name="ipv6 unicast", default_factory=dict)
+    ipv4_encapsulation: dict[str, _Nlris] = msgspec.field(name="ipv4 encap", default_factory=dict)
+    ipv6_encapsulation: dict[str, _Nlris] = msgspec.field(name="ipv6 encap", default_factory=dict)
 
 
 class _Withdraw(msgspec.Struct, gc=False):
     ipv4: _Nlris = msgspec.field(name="ipv4 unicast", default_factory=list)
     ipv6: _Nlris = msgspec.field(name="ipv6 unicast", default_factory=list)
+    ipv4_encapsulation: _Nlris = msgspec.field(name="ipv4 encap", default_factory=list)
+    ipv6_encapsulation: _Nlris = msgspec.field(name="ipv6 encap", default_factory=list)
 
 
 class _Segment(msgspec.Struct, gc=False):
@@ -168,6 +185,20 @@ class _Message(msgspec.Struct, gc=False):
     eor: _AfiSafi | None = None
 
 
+class _ExtendedNextHop(msgspec.Struct, gc=False):
+    conversion: list[str] = []
+
+
+class _Capabilities(msgspec.Struct, gc=False):
+    # Those of our own OPEN are printed by name, received ones by number.
+    sent: _ExtendedNextHop = msgspec.field(name="nexthop", default_factory=_ExtendedNextHop)
+    received: _ExtendedNextHop = msgspec.field(name="5", default_factory=_ExtendedNextHop)
+
+
+class _Open(msgspec.Struct, gc=False):
+    capabilities: _Capabilities
+
+
 class _Address(msgspec.Struct, gc=False):
     peer: str
 
@@ -184,6 +215,7 @@ class _Neighbor(msgspec.Struct, gc=False):
     reason: str = ""
     message: _Message | None = None
     refresh: _AfiSafi | None = msgspec.field(name="route-refresh", default=None)
+    open: _Open | None = None
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -199,11 +231,15 @@ _decode = msgspec.json.Decoder(_Line).decode
 _ORIGINS = {"igp": Origin.IGP, "egp": Origin.EGP, "incomplete": Origin.INCOMPLETE}
 _FAMILIES = {tuple(family.value.split()): family for family in Family}
 _ANSWERS = {b"done": True, b"error": False}
-_SUMMARY = re.compile(rb"([0-9A-Fa-f.:]+) +(\d+|\S+) .*?([a-z]+) +\d+ +\d+ *")
+_SUMMARY = re.compile(rb"([0-9A-Fa-f.:]+) +([!-~]+) .*?([a-z]+) +\d+ +\d+ *")
+_MAX_ROW = 256
+"""Octets of the longest row of a summary: the time to look for one grows with the square of its length."""
 _SUMMARY_HEADER = b"Peer "
 _ATTRIBUTE_23 = re.compile(r"attribute-0x17-0x[0-9a-f]{2}", re.IGNORECASE)
 _ANY_ATTRIBUTE_23 = re.compile(rb'"(?:attribute-0x17-|tunnel-encap")', re.IGNORECASE)
 _TUNNEL_TYPE = re.compile(r"tunnel-type-([0-9]{1,5})")
+_LINK_LOCAL = "fe80:"
+_EXTENDED_NEXT_HOP = "ipv4/unicast/ipv6"
 _TWICE_QUOTED = re.compile(rb'(?<!")""([a-z0-9-]+)""(?!")')
 
 _Shareable = TypeVar("_Shareable")
@@ -230,9 +266,11 @@ def parse_line(line: bytes) -> Event:
 
 
 def _not_json(line: bytes, error: Exception) -> Event:
-    row = _SUMMARY.fullmatch(line)
+    row = _SUMMARY.fullmatch(line) if len(line) <= _MAX_ROW else None
     if row is not None:
         address, asn, state = (part.decode("ascii") for part in row.groups())
+        if not is_address(address):
+            return Malformed(excerpt(line), f"{address} is no address")
         return NeighborListed(sys.intern(address), int(asn) if asn.isdigit() else None, state)
     if line.startswith(_SUMMARY_HEADER) or not line.strip():
         return OtherLine(None, None, None)
@@ -241,9 +279,7 @@ def _not_json(line: bytes, error: Exception) -> Event:
 
 def excerpt(line: bytes) -> str:
     """Return the start of a line as printable text, for a log."""
-    text = line[:_EXCERPT].decode("ascii", "backslashreplace")
-    printable = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
-    return printable + ("…" if len(line) > _EXCERPT else "")
+    return printable(line[:_EXCERPT].decode("ascii", "backslashreplace")) + ("…" if len(line) > _EXCERPT else "")
 
 
 def _event(line: _Line, raw: bytes) -> Event:
@@ -254,10 +290,17 @@ def _event(line: _Line, raw: bytes) -> Event:
         if line.answer is not None:
             return Acknowledgement(line.answer == "done")
         return OtherLine(None, None, line.counter)
+    if not is_address(said.address.peer):
+        raise ValueError("the neighbour is none by its address")
     neighbor = sys.intern(said.address.peer)
     asn = said.asn.peer if said.asn is not None and isinstance(said.asn.peer, int) else None
     message = said.message
-    if said.direction == "send":
+    sent = said.direction == "send"
+    if said.open is not None:
+        capabilities = said.open.capabilities
+        offered = (capabilities.sent if sent else capabilities.received).conversion
+        return OpenRead(neighbor, asn, line.counter, sent, _EXTENDED_NEXT_HOP in offered)
+    if sent:
         return OtherLine(neighbor, asn, line.counter)
     if message is not None:
         if message.update is not None:
@@ -266,7 +309,7 @@ def _event(line: _Line, raw: bytes) -> Event:
             family = _FAMILIES.get((message.eor.afi, message.eor.safi))
             return EndOfRib(neighbor, asn, line.counter, family)
     if line.type == "state" and said.state in {"up", "down"}:
-        return SessionChanged(neighbor, asn, line.counter, said.state == "up", said.reason)
+        return SessionChanged(neighbor, asn, line.counter, said.state == "up", printable(said.reason))
     if said.refresh is not None and said.refresh.subtype in {"begin", "end"}:
         family = _FAMILIES.get((said.refresh.afi, said.refresh.safi))
         return RefreshMarked(neighbor, asn, line.counter, family, said.refresh.subtype == "begin")
@@ -275,30 +318,42 @@ def _event(line: _Line, raw: bytes) -> Event:
 
 def _update(neighbor: str, asn: int | None, counter: int | None, update: _Update, raw: bytes) -> UpdateReceived:
     announced: list[tuple[RouteKey, str]] = []
+    withdrawn: list[RouteKey] = []
     if update.announce is not None:
         for family, by_next_hop in (
             (Family.IPV4_UNICAST, update.announce.ipv4),
             (Family.IPV6_UNICAST, update.announce.ipv6),
+            (Family.IPV4_ENCAPSULATION, update.announce.ipv4_encapsulation),
+            (Family.IPV6_ENCAPSULATION, update.announce.ipv6_encapsulation),
         ):
             for next_hop, nlris in by_next_hop.items():
-                if next_hop == "null":
-                    raise ValueError("announcement without a next hop")
-                shared_next_hop = sys.intern(next_hop)
-                announced += [(_key(neighbor, family, nlri), shared_next_hop) for nlri in nlris]
-    withdrawn: tuple[RouteKey, ...] = ()
+                if len(by_next_hop) > 1 and next_hop.startswith(_LINK_LOCAL):
+                    # RFC 2545 §3: the same routes once more, by the other of the next hop's two addresses.
+                    continue
+                keys = [_key(neighbor, family, nlri) for nlri in nlris]
+                if is_address(next_hop):
+                    shared_next_hop = sys.intern(next_hop)
+                    announced += [(key, shared_next_hop) for key in keys]
+                else:
+                    # 5.0 says "no-nexthop", 4.2 "null": a mandatory attribute is missing (RFC 7606 §3 d).
+                    withdrawn += keys
     if update.withdraw is not None:
-        withdrawn = (
-            *(_key(neighbor, Family.IPV4_UNICAST, nlri) for nlri in update.withdraw.ipv4),
-            *(_key(neighbor, Family.IPV6_UNICAST, nlri) for nlri in update.withdraw.ipv6),
-        )
+        for family, gone in (
+            (Family.IPV4_UNICAST, update.withdraw.ipv4),
+            (Family.IPV6_UNICAST, update.withdraw.ipv6),
+            (Family.IPV4_ENCAPSULATION, update.withdraw.ipv4_encapsulation),
+            (Family.IPV6_ENCAPSULATION, update.withdraw.ipv6_encapsulation),
+        ):
+            withdrawn += [_key(neighbor, family, nlri) for nlri in gone]
     attributes = _path_attributes(update.attribute, raw) if announced and update.attribute else _NO_ATTRIBUTES
-    return UpdateReceived(neighbor, asn, counter, attributes, tuple(announced), withdrawn)
+    return UpdateReceived(neighbor, asn, counter, attributes, tuple(announced), tuple(withdrawn))
 
 
 def _key(neighbor: str, family: Family, nlri: _Nlri | str) -> RouteKey:
-    if isinstance(nlri, str):
-        return RouteKey(neighbor, family, nlri)
-    return RouteKey(neighbor, family, nlri.nlri, nlri.path_id)
+    prefix, path_id = (nlri, None) if isinstance(nlri, str) else (nlri.nlri, nlri.path_id)
+    if not is_prefix(prefix):
+        raise ValueError(f"{prefix[:_EXCERPT]!r} is no prefix")
+    return RouteKey(neighbor, family, prefix, path_id)
 
 
 _NO_ATTRIBUTES = PathAttributes()
@@ -313,6 +368,8 @@ def _path_attributes(said: _Attribute, raw: bytes) -> PathAttributes:
         octets = _tunnel_encapsulation(raw)
     else:
         octets = None
+    if said.originator_id is not None and not is_address(said.originator_id):
+        raise ValueError("originator-id is no address")
     communities = said.extended_community
     clusters = said.cluster_list
     return PathAttributes(

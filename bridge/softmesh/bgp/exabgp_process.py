@@ -8,6 +8,7 @@ import contextlib
 import ipaddress
 import os
 import pwd
+import shlex
 import shutil
 import sys
 import time
@@ -15,8 +16,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from softmesh.bgp import exabgp_encapsulation
 from softmesh.bgp.hook_protocol import LineBuffer, LineTooLong
-from softmesh.bgp.route import Family
+from softmesh.bgp.route import ENCAPSULATION, Family
 from softmesh.errors import OperatorError
 
 PROCESS = "softmesh"
@@ -61,6 +63,10 @@ class ExaBgpSettings:
     """Seconds (RFC 4271 §4.2)."""
     graceful_restart: int = 120
     """Restart time in seconds (RFC 4724 §3); 0 leaves the capability out."""
+    add_path: bool = False
+    """Whether to take several paths to one prefix (RFC 7911)."""
+    next_hop: str | None = None
+    """What our announcements have; None: the local address."""
 
 
 def render(settings: ExaBgpSettings) -> str:
@@ -101,7 +107,8 @@ def _neighbor(settings: ExaBgpSettings, router_id: str, local: str, neighbor: Ex
     _number(f"bgp.neighbors: asn of {address}", neighbor.asn, 1, 0xFFFFFFFF)
     # RFC 8950: only IPv4 prefixes with next hops of an IPv6 core need the capability; the other
     # direction has IPv4-mapped next hops, which are IPv6 to BGP.
-    extended_next_hop = address.version == 6 and Family.IPV4_UNICAST in settings.families
+    next_hop = _address("endpoint", settings.next_hop or local)
+    extended_next_hop = next_hop.version == 6 and Family.IPV4_UNICAST in settings.families
     lines = [
         f"router-id {router_id};",
         f"local-address {local};",
@@ -123,6 +130,7 @@ def _neighbor(settings: ExaBgpSettings, router_id: str, local: str, neighbor: Ex
         "    route-refresh enable;",
         *([f"    graceful-restart {settings.graceful_restart};"] if settings.graceful_restart else []),
         *(["    nexthop enable;"] if extended_next_hop else []),
+        *(["    add-path receive;"] if settings.add_path else []),
         "}",
         "family {",
         *[f"    {family.value};" for family in settings.families],
@@ -131,8 +139,14 @@ def _neighbor(settings: ExaBgpSettings, router_id: str, local: str, neighbor: Ex
         "api {",
         f"    processes [ {PROCESS} ];",
         "    neighbor-changes;",
+        # What was negotiated: see softmesh.bgp.extended_next_hop.
+        "    send {",
+        "        parsed;",
+        "        open;",
+        "    }",
         "    receive {",
         "        parsed;",
+        "        open;",
         "        update;",
         "        refresh;",
         "    }",
@@ -201,6 +215,7 @@ class ManagedExaBgp:
         self._on_end = on_end
         self._last_line = ""
         self._program = program
+        self._encapsulation = not ENCAPSULATION.isdisjoint(settings.families)
         self._log_level = log_level
         self.pid: int | None = None
         """Process id of ExaBGP while it runs."""
@@ -247,13 +262,16 @@ class ManagedExaBgp:
         """Return the command line; the kernel ends ExaBGP with SIGTERM should we die without a word."""
         if shutil.which("setpriv") is None:
             raise OperatorError("setpriv: is not installed; apt-get install util-linux")
-        program = [sys.executable, "-m", "exabgp"]
-        if self._program is not None:
-            # setpriv would only exit with a status, over and over.
-            if shutil.which(self._program) is None:
-                raise OperatorError(f"{self._program}: no such program; correct bgp.exabgp or remove it")
-            program = [self._program]
-        return ["setpriv", "--pdeathsig", "TERM", *_powerless(), *program, str(self._path)]
+        return ["setpriv", "--pdeathsig", "TERM", *_powerless(), *self._command(), str(self._path)]
+
+    def _command(self) -> list[str]:
+        if self._program is None:
+            return [sys.executable, "-m", exabgp_encapsulation.__name__ if self._encapsulation else "exabgp"]
+        # setpriv would only exit with a status, over and over.
+        found = shutil.which(self._program)
+        if found is None:
+            raise OperatorError(f"{self._program}: no such program; correct bgp.exabgp or remove it")
+        return [*_python_of(found), exabgp_encapsulation.__file__] if self._encapsulation else [self._program]
 
     def environment(self, ours: Mapping[str, str]) -> dict[str, str]:
         """Return ExaBGP's environment: ours, without settings for another ExaBGP, and those it needs."""
@@ -301,6 +319,21 @@ class ManagedExaBgp:
                 if text:
                     self._last_line = text
                     self._on_log(text)
+
+
+def _python_of(script: str) -> list[str]:
+    """The Python that runs a script, from its first line. Raises OperatorError where there is none."""
+    try:
+        with Path(script).open(encoding="utf-8", errors="replace") as file:
+            first = file.readline(1024)
+    except OSError as error:
+        raise OperatorError(f"{script}: cannot be read: {error.strerror}; see bgp.exabgp") from error
+    if not first.startswith("#!") or "python" not in first:
+        raise OperatorError(
+            f"{script}: does not begin with the Python that runs it, so it cannot be given SAFI 7; "
+            "remove bgp.exabgp, or take ipv4 encap and ipv6 encap out of bgp.families"
+        )
+    return shlex.split(first[2:])
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -11,10 +11,20 @@ from dataclasses import dataclass, field
 
 
 class Family(enum.StrEnum):
-    """An address family of announced prefixes, spelled as ExaBGP spells it (AFI/SAFI 1/1 and 2/1)."""
+    """An address family of announced prefixes, spelled as ExaBGP spells it.
+
+    AFI/SAFI 1/1 and 2/1 are of destinations. Prefixes of 1/7 and 2/7 (RFC 5512 §3) are the hosts at which tunnels end:
+    ``exabgp_encapsulation`` gives ExaBGP both.
+    """
 
     IPV4_UNICAST = "ipv4 unicast"
     IPV6_UNICAST = "ipv6 unicast"
+    IPV4_ENCAPSULATION = "ipv4 encap"
+    IPV6_ENCAPSULATION = "ipv6 encap"
+
+
+UNICAST = frozenset({Family.IPV4_UNICAST, Family.IPV6_UNICAST})
+ENCAPSULATION = frozenset({Family.IPV4_ENCAPSULATION, Family.IPV6_ENCAPSULATION})
 
 
 class Origin(enum.IntEnum):

@@ -75,8 +75,15 @@ def admit_prefix(prefix: Network, policy: Policy) -> Refusal | None:
     return None
 
 
-def admit_endpoint(endpoint: Address, prefix: Network, policy: Policy) -> Refusal | None:
-    """Judge a tunnel egress endpoint."""
+def admit_host(prefix: Network) -> Refusal | None:
+    """Judge an NLRI of the Encapsulation SAFI (RFC 5512 §3)."""
+    if prefix.prefixlen < prefix.max_prefixlen:
+        return Refusal(Rule.ENDPOINT, f"{prefix} is no address, and only one can be an endpoint (RFC 5512 §3)")
+    return None
+
+
+def admit_endpoint(endpoint: Address, prefix: Network | None, policy: Policy) -> Refusal | None:
+    """Judge a tunnel egress endpoint; ``prefix``: what is behind it, None where that is not the question."""
     if endpoint == policy.endpoint:
         return Refusal(Rule.OWN, f"egress endpoint {endpoint} is our own")
     if endpoint.version != policy.endpoint.version:
@@ -90,7 +97,7 @@ def admit_endpoint(endpoint: Address, prefix: Network, policy: Policy) -> Refusa
         return Refusal(Rule.ENDPOINT, f"egress endpoint {endpoint} is special-purpose ({block})")
     if not any(endpoint in allowed for allowed in policy.endpoints if allowed.version == endpoint.version):
         return Refusal(Rule.ENDPOINT, f"egress endpoint {endpoint} is within none of admission.endpoints")
-    if endpoint in prefix:
+    if prefix is not None and endpoint in prefix:
         return Refusal(
             Rule.CAPTURE,
             f"egress endpoint {endpoint} lies within {prefix}: it would be reached through itself",

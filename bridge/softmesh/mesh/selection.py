@@ -2,18 +2,20 @@
 
 An offer is a tunnel some UPDATE advertises for a destination. Where the route itself carries attribute 23 or the
 Encapsulation extended community, those are its offers (§6, §4.1). Where it carries neither, they are those of the best
-route to its next hop (§8), and so on until a route offers something or nothing leads further.
+route to its next hop (§8), and so on until a route offers something or nothing leads further. Of a next hop that the
+Encapsulation SAFI speaks of (RFC 5512 §3) that is the best route: a host route, and about nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from softmesh.bgp.carriage import Seen, seen_in
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.extended_communities import colors_from, tunnels_from
-from softmesh.bgp.route import Family, Route
+from softmesh.bgp.route import ENCAPSULATION, Family, Route
 from softmesh.bgp.tunnel_encapsulation import (
     AttributeVerdict,
     Carrier,
@@ -23,13 +25,14 @@ from softmesh.bgp.tunnel_encapsulation import (
 )
 from softmesh.mesh.admission import address, admit_endpoint
 from softmesh.mesh.arrivals import Claim, announcer
+from softmesh.mesh.encapsulations import endpoint_of
 from softmesh.mesh.policy import Policy
 from softmesh.mesh.refusal import Refusal, Rule
 from softmesh.mesh.softwire import Address, Network, SoftwireType
 from softmesh.mesh.trust_policy import TrustMode
 
 Resolve: TypeAlias = Callable[[Address], Route | None]
-"""Finds the best route whose prefix holds an address, or None."""
+"""Finds the route that says how an address is reached, or None."""
 
 _ETHERTYPE = {Family.IPV4_UNICAST: 0x0800, Family.IPV6_UNICAST: 0x86DD}
 _MPLS_ETHERTYPE = 0x8847
@@ -71,8 +74,11 @@ class Selection:
     """Whether other routes had a say (RFC 9012 §8)."""
 
 
-def select(route: Route, prefix: Network, policy: Policy, resolve: Resolve) -> Selection:
-    """Find the tunnels feasible for a route's traffic, in the order policy prefers."""
+def select(route: Route, prefix: Network | None, policy: Policy, resolve: Resolve) -> Selection:
+    """Find the tunnels feasible for a route's traffic, in the order policy prefers.
+
+    ``prefix``: the route's destination; None for one of the Encapsulation SAFI, which has none.
+    """
     refusals: list[Refusal] = []
     feasible: list[Offer] = []
     offers, recursive = _offers(route, resolve, refusals)
@@ -80,6 +86,8 @@ def select(route: Route, prefix: Network, policy: Policy, resolve: Resolve) -> S
         refusal = _infeasible(offer, policy) or admit_endpoint(offer.endpoint, prefix, policy)
         if refusal is None:
             feasible.append(offer)
+        elif refusal.rule is Rule.AUTHENTICATOR and not offer.authenticators:
+            refusals.append(replace(refusal, detail=refusal.detail + _lost(route)))
         else:
             refusals.append(refusal)
     transmitters = tuple(offer for offer in feasible if offer.type == TunnelType.TRANSMIT_TUNNEL_ENDPOINT)
@@ -95,7 +103,7 @@ def _offers(route: Route, resolve: Resolve, refusals: list[Refusal]) -> tuple[li
     carrier, seen = route, {route.key}
     while True:
         advertised, offers = _advertised(carrier, route.key.family, refusals)
-        if advertised:
+        if advertised or carrier.key.family in ENCAPSULATION:
             break
         # RFC 9012 §8: the best route to the next hop, whose own next hop may need resolving again.
         via = resolve(address(carrier.next_hop))
@@ -104,51 +112,74 @@ def _offers(route: Route, resolve: Resolve, refusals: list[Refusal]) -> tuple[li
                 Refusal(
                     Rule.NO_TUNNEL,
                     f"neither attribute 23 nor community 0x030c on the route, and no route to next hop "
-                    f"{carrier.next_hop} has one (RFC 9012 §8)",
+                    f"{carrier.next_hop} has one (RFC 9012 §8){_lost(route)}",
                 )
             )
             return [], True
         seen.add(via.key)
         carrier = via
+    if not advertised:
+        refusals.append(Refusal(Rule.NO_TUNNEL, "neither attribute 23 nor community 0x030c beside the endpoint"))
     if carrier is route:
         return [_offer(tunnel, carrier, tunnel.color, "the route itself") for tunnel in offers], False
+    # RFC 9012 §8: a coloured tunnel is for routes of its colour. RFC 5512 §4.4: a coloured route is for tunnels of its.
+    by_tunnel = carrier.key.family not in ENCAPSULATION
     recursed = []
     for tunnel in offers:
         color = next((color for color in tunnel.colors if color in wanted_colors), None)
-        if tunnel.colors and color is None:
+        if color is None and (tunnel.colors if by_tunnel else wanted_colors):
             refusals.append(
                 Refusal(
                     Rule.TUNNEL,
-                    f"{tunnel.name} of {carrier.key.prefix} has colour {_listed(tunnel.colors)}, "
-                    f"the route has {_listed(sorted(wanted_colors)) or 'none'} (RFC 9012 §8)",
+                    f"{tunnel.name} of {carrier.key.prefix} has colour {_listed(tunnel.colors) or 'none'}, the route "
+                    f"has {_listed(sorted(wanted_colors)) or 'none'} "
+                    f"({'RFC 9012 §8' if by_tunnel else 'RFC 5512 §4.4'})",
                 )
             )
         else:
-            recursed.append(_offer(tunnel, carrier, color, f"the route to its next hop, {carrier.key.prefix}"))
+            where = f"the route to its next hop, {carrier.key.prefix}{'' if by_tunnel else ' (SAFI 7)'}"
+            recursed.append(_offer(tunnel, carrier, tunnel.color if color is None else color, where))
     return recursed, True
 
 
 def _advertised(carrier: Route, family: Family, refusals: list[Refusal]) -> tuple[bool, list[Tunnel]]:
     """Whether a route says anything of tunnels, and those of them that stand up to RFC 9012 §13."""
-    value = carrier.attributes.tunnel_encapsulation
-    advertised = tunnels_from(carrier.attributes.extended_communities)
-    if value is not None:
-        decoded = decode_repeated(value, Carrier.UNICAST)
+    value, communities = carrier.attributes.tunnel_encapsulation, carrier.attributes.extended_communities
+    if value is None:
+        advertised = tunnels_from(communities)
+    else:
+        decoded = decode_repeated(
+            value, Carrier.ENCAPSULATION if carrier.key.family in ENCAPSULATION else Carrier.UNICAST
+        )
         if decoded.verdict is AttributeVerdict.TREAT_AS_WITHDRAW:
             refusals.append(Refusal(Rule.WITHDRAWN, f"attribute 23: {decoded.reason} ({decoded.section})"))
             return True, []
-        advertised = decoded.tunnels + advertised
+        next_hop = endpoint_of(carrier) if carrier.key.family in ENCAPSULATION else address(carrier.next_hop)
+        advertised = decoded.tunnels + tunnels_from(communities, decoded.tunnels, next_hop)
     tunnels: list[Tunnel] = []
     for tunnel in advertised:
         if tunnel.verdict not in {TunnelVerdict.USABLE, TunnelVerdict.TRANSMIT_ONLY}:
             refusals.append(Refusal(Rule.TUNNEL, f"{tunnel.name}: {tunnel.reason} ({tunnel.section})"))
-        elif tunnel.protocols and not _carries(tunnel, family):
+        elif carrier.key.family in ENCAPSULATION and tunnel.egress_endpoint not in {None, endpoint_of(carrier)}:
+            refusals.append(
+                Refusal(
+                    Rule.ENDPOINT, f"{tunnel.name} of {carrier.key.prefix} ends at {tunnel.egress_endpoint} instead"
+                )
+            )
+        elif tunnel.protocols and family not in ENCAPSULATION and not _carries(tunnel, family):
             refusals.append(
                 Refusal(Rule.TUNNEL, f"{tunnel.name} does not carry {family} (protocol type, RFC 9012 §3.4.1)")
             )
         else:
             tunnels.append(tunnel)
     return bool(advertised) or value is not None, tunnels
+
+
+def _lost(route: Route) -> str:
+    """What to add where a route lacks what it had when it was sent."""
+    if seen_in(route.attributes) is not Seen.STRIPPED:
+        return ""
+    return f"; the announcement had attribute 23 when it was sent: {route.key.neighbor} stripped it"
 
 
 def _carries(tunnel: Tunnel, family: Family) -> bool:
@@ -158,7 +189,8 @@ def _carries(tunnel: Tunnel, family: Family) -> bool:
 
 def _offer(tunnel: Tunnel, carrier: Route, color: int | None, where: str) -> Offer:
     # RFC 9012 §3.1: an endpoint of address family 0, and every community (§4.1), means the next hop.
-    endpoint = tunnel.egress_endpoint or address(carrier.next_hop)
+    encapsulation = carrier.key.family in ENCAPSULATION
+    endpoint = tunnel.egress_endpoint or (endpoint_of(carrier) if encapsulation else address(carrier.next_hop))
     return Offer(
         TunnelType(tunnel.type),
         endpoint,
@@ -167,7 +199,7 @@ def _offer(tunnel: Tunnel, carrier: Route, color: int | None, where: str) -> Off
         tunnel.public_keys,
         f"{where}, from {carrier.key.neighbor}",
         tunnel.certificates,
-        Claim(announcer(carrier), carrier.received_at),
+        Claim(announcer(carrier), carrier.received_at, carrier.stale_since),
     )
 
 

@@ -7,6 +7,7 @@ from softmesh.bgp.exabgp_json import (
     EndOfRib,
     Malformed,
     NeighborListed,
+    OpenRead,
     OtherLine,
     RefreshMarked,
     SessionChanged,
@@ -17,11 +18,15 @@ from softmesh.bgp.exabgp_json import (
 from softmesh.bgp.route import Family, Origin, PathAttributes, RouteKey
 from tests.unit.bgp.exabgp_lines import (
     ATTRIBUTE_23,
+    OPEN_42_RECEIVED,
+    OPEN_50_RECEIVED,
+    OPEN_50_SENT,
     PEER,
     UPDATE_50,
     about_neighbor,
     announce,
     end_of_rib,
+    open_read,
     refresh,
     state,
     withdraw,
@@ -56,6 +61,24 @@ def test_the_measured_line_of_5_0() -> None:
         announced=((RouteKey("10.0.1.1", V4, "11.0.0.0/32"), "10.0.1.1"),),
         withdrawn=(),
     )
+
+
+@pytest.mark.parametrize(("line", "sent"), [(OPEN_50_SENT, True), (OPEN_50_RECEIVED, False), (OPEN_42_RECEIVED, False)])
+def test_the_measured_opens(line: bytes, sent: bool) -> None:
+    offers = line is not OPEN_42_RECEIVED
+    assert parse_line(line) == OpenRead("2001:db8:f::fe", 65000, 2, sent=sent, extended_next_hop=offers)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_only_ipv6_next_hops_for_ipv4_unicast_count(sent: bool) -> None:
+    for conversions, offers in [
+        ((), False),
+        (("ipv4/mpls-vpn/ipv6", "ipv6/unicast/ipv4"), False),
+        (("ipv4/mpls-vpn/ipv6", "ipv4/unicast/ipv6"), True),
+    ]:
+        event = parse_line(open_read(*conversions, sent=sent))
+        assert isinstance(event, OpenRead)
+        assert event.extended_next_hop == offers
 
 
 @pytest.mark.parametrize(
@@ -132,6 +155,27 @@ def test_several_next_hops_families_and_path_identifiers() -> None:
     )
 
 
+def test_endpoints_of_the_encapsulation_safi() -> None:
+    event = parse_line(
+        about_neighbor(
+            '"message": { "update": { "attribute": { "origin": "igp", "attribute-0x17-0xE0": "0x00040000" }, '
+            '"announce": { "ipv4 encap": { "192.0.2.1": [ { "nlri": "192.0.2.1/32" } ] }, '
+            '"ipv6 encap": { "2001:db8::1": [ { "nlri": "2001:db8::1/128" } ] } }, '
+            '"withdraw": { "ipv4 encap": [ { "nlri": "192.0.2.2/32" } ], "ipv6 encap": [ "2001:db8::2/128" ] } } }'
+        )
+    )
+    assert isinstance(event, UpdateReceived)
+    v4, v6 = Family.IPV4_ENCAPSULATION, Family.IPV6_ENCAPSULATION
+    assert event.attributes.tunnel_encapsulation == b"\0\4\0\0"
+    assert event.announced == (
+        (RouteKey(PEER, v4, "192.0.2.1/32"), "192.0.2.1"),
+        (RouteKey(PEER, v6, "2001:db8::1/128"), "2001:db8::1"),
+    )
+    assert event.withdrawn == (RouteKey(PEER, v4, "192.0.2.2/32"), RouteKey(PEER, v6, "2001:db8::2/128"))
+    marked = '"message": { "eor": { "afi" : "ipv6", "safi" : "encap" } }'
+    assert parse_line(about_neighbor(marked)) == EndOfRib(PEER, 65000, 1, v6)
+
+
 def test_equal_communities_and_cluster_lists_are_one_object() -> None:
     one, other = (
         attributes('"cluster-list": [ "10.0.0.1" ]', '"extended-community": [ { "value": 1311768467294899695 } ]')
@@ -193,7 +237,13 @@ def test_show_neighbor_summary() -> None:
         UPDATE_50.replace(b"0x0004", b"zz"),
         UPDATE_50.replace(b'"attribute-0x17-0xE0": "0x', b'"tunnel-encap": { "gre": "0x01" }, "y": "0x'),
         UPDATE_50.replace(b'"value": 219269006857601124', b'"value": "219269006857601124"'),
-        UPDATE_50.replace(b'"10.0.1.1": [ {', b'"null": [ {'),
+        announce("10.2.0.0/33"),
+        announce("anything"),
+        withdraw("10.2.0.0"),
+        b"1 \xb8 d 4 2",
+        b"1 65000 d 4 2",
+        announce("10.2.0.0/24", peer="x announce route 0.0.0.0/0"),
+        b"::1 " + b"a" * 60_000,
         b'{"neighbor": {"address": {}}}',
     ],
 )
@@ -203,6 +253,25 @@ def test_anything_else_is_malformed_and_says_why(line: bytes) -> None:
     assert event.reason
     assert event.excerpt.isprintable()
     assert len(event.excerpt) < 700
+
+
+@pytest.mark.parametrize("said", ["no-nexthop", "null", ""])
+def test_without_a_next_hop_it_is_a_withdrawal(said: str) -> None:
+    """5.0.15 prints the first for an UPDATE without NEXT_HOP; it once ended in the fold, and the bridge with it."""
+    event = parse_line(UPDATE_50.replace(b'"10.0.1.1": [ {', b'"%s": [ {' % said.encode()))
+    assert isinstance(event, UpdateReceived)
+    assert event.announced == ()
+    assert event.withdrawn == (RouteKey(PEER, V4, "11.0.0.0/32"),)
+
+
+def test_of_two_addresses_of_a_next_hop_the_global_one_counts() -> None:
+    """ExaBGP prints the routes once for each, as it received the two (RFC 2545 §3)."""
+    routes = b'[ { "nlri": "11.0.0.0/32" } ]'
+    both = UPDATE_50.replace(b'"10.0.1.1": %s' % routes, b'"2001:db8::2": %s, "fe80::2": %s' % (routes, routes))
+    event = parse_line(both)
+    assert isinstance(event, UpdateReceived)
+    assert event.announced == ((RouteKey(PEER, V4, "11.0.0.0/32"), "2001:db8::2"),)
+    assert event.withdrawn == ()
 
 
 def test_withdrawal_has_no_attributes() -> None:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import base64
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from softmesh.bgp import exabgp_encapsulation
 from softmesh.bgp.exabgp_process import ExaBgpNeighbor, ExaBgpSettings, ManagedExaBgp, render
 from softmesh.bgp.route import Family
 from softmesh.errors import OperatorError
@@ -42,6 +44,16 @@ def test_six_over_four_has_no_extended_next_hops() -> None:
     assert "graceful-restart" not in text
     assert "md5-password" not in text
     assert "neighbor 172.31.0.254 {" in text
+
+
+def test_the_next_hop_decides_over_extended_next_hops_and_not_the_session() -> None:
+    assert "nexthop enable;" in render(replace(V4_SETTINGS, next_hop="2001:db8:f::1"))
+    assert "nexthop" not in render(replace(SETTINGS, next_hop="172.31.0.1"))
+
+
+def test_several_paths_are_asked_for_only_if_told_so() -> None:
+    assert "add-path" not in render(SETTINGS)
+    assert "add-path receive;" in render(replace(SETTINGS, add_path=True))
 
 
 def test_a_single_family_is_all_that_is_negotiated() -> None:
@@ -116,6 +128,36 @@ def test_environment_of_another_exabgp_is_not_inherited(tmp_path: Path) -> None:
     assert environment["exabgp.tcp.bind"] == ""
     assert environment["A"] == "b"
     assert not {"EXABGP_ETC", "exabgp_cli_pipe"} & set(environment)
+
+
+ENCAPSULATING = replace(SETTINGS, families=(Family.IPV4_UNICAST, Family.IPV6_ENCAPSULATION))
+
+
+def test_the_encapsulation_safi_is_given_to_the_exabgp_of_this_python(tmp_path: Path) -> None:
+    managed = ManagedExaBgp(ENCAPSULATING, tmp_path, on_log=print, on_end=print)
+    assert managed.argv()[-4:-1] == [sys.executable, "-m", "softmesh.bgp.exabgp_encapsulation"]
+    assert "    ipv6 encap;\n" in render(ENCAPSULATING)
+    assert ManagedExaBgp(SETTINGS, tmp_path, on_log=print, on_end=print).argv()[-2] == "exabgp"
+
+
+@pytest.mark.parametrize("first", ["#!/usr/bin/python3", "#! /opt/exa/bin/python3.11 -I", "#!/usr/bin/env python3"])
+def test_or_to_that_of_an_operator_by_the_python_of_its_program(first: str, tmp_path: Path) -> None:
+    program = tmp_path / "exabgp"
+    program.write_text(f"{first}\nimport exabgp\n")
+    program.chmod(0o755)
+    managed = ManagedExaBgp(ENCAPSULATING, tmp_path, on_log=print, on_end=print, program=str(program))
+    words = first.removeprefix("#!").split()
+    assert managed.argv()[-2 - len(words) : -1] == [*words, exabgp_encapsulation.__file__]
+
+
+@pytest.mark.parametrize("first", [b"#!/bin/sh", b"\x7fELF\xff", b""])
+def test_a_program_that_names_no_python_cannot_be_given_it(first: bytes, tmp_path: Path) -> None:
+    program = tmp_path / "exabgp"
+    program.write_bytes(first + b"\n")
+    program.chmod(0o755)
+    managed = ManagedExaBgp(ENCAPSULATING, tmp_path, on_log=print, on_end=print, program=str(program))
+    with pytest.raises(OperatorError, match=r"bgp\.exabgp.*bgp\.families"):
+        managed.argv()
 
 
 async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:

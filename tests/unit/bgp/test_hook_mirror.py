@@ -139,6 +139,75 @@ def test_a_neighbor_down_at_the_new_hook_makes_its_old_routes_stale() -> None:
     assert mirror.routes[route("10.2.0.0/16").key].stale_since == 1.0
 
 
+def restored(*routes: Route, instance: str = "one", at: float = 40.0) -> Mirror:
+    mirror = Mirror()
+    mirror.restore(routes, instance, at)
+    return mirror
+
+
+def test_what_an_earlier_bridge_knew_is_stale_since_it_ended() -> None:
+    mirror = restored(route("10.2.0.0/16"), route("10.3.0.0/16", stale_since=20.0))
+    assert {key.prefix: held.stale_since for key, held in mirror.routes.items()} == {
+        "10.2.0.0/16": 40.0, "10.3.0.0/16": 20.0
+    }  # fmt: skip
+    assert not mirror.synced
+    connect(mirror, "two", neighbor(state=SessionState.DOWN), now=50.0)
+    assert prefixes(mirror) == {"10.2.0.0/16", "10.3.0.0/16"}
+    mirror.apply(RouteChanged(route("10.2.0.0/16")), 60.0)
+    assert mirror.routes[route("10.2.0.0/16").key].stale_since is None
+    mirror.expire(350.0)
+    assert prefixes(mirror) == {"10.2.0.0/16"}
+
+
+def test_the_hook_that_an_earlier_bridge_knew_is_believed_at_once() -> None:
+    mirror = restored(route("10.2.0.0/16"), route("10.3.0.0/16"))
+    connect(mirror, "one", neighbor(), RouteChanged(route("10.3.0.0/16")))
+    assert prefixes(mirror) == {"10.3.0.0/16"}
+
+
+def test_an_end_of_rib_ends_what_was_fresh_and_not_what_was_stale_already() -> None:
+    mirror = restored(route("10.2.0.0/16"), route("10.3.0.0/16", stale_since=20.0))
+    connect(mirror, "two", neighbor(ended=True), now=50.0)
+    assert prefixes(mirror) == {"10.3.0.0/16"}
+
+
+@pytest.mark.parametrize("lost", [NeighborStale(PEER, 9.0), RouteChanged(route("10.2.0.0/16", stale_since=9.0))])
+def test_nor_does_one_that_comes_through_a_new_hook(lost: FromHook) -> None:
+    """The neighbour was away, and may have less to say than it will have when its other clients are back."""
+    mirror = Mirror()
+    connect(mirror, "one", neighbor(), RouteChanged(route("10.2.0.0/16")))
+    mirror.apply(lost, 9.0)
+    connect(mirror, "two", neighbor(ended=True), now=50.0)
+    assert prefixes(mirror) == {"10.2.0.0/16"}
+    mirror.apply(RouteChanged(route("10.2.0.0/16")), 60.0)
+    connect(mirror, "three", neighbor(ended=True), now=70.0)
+    assert prefixes(mirror) == set(), "heard anew meanwhile, and not since"
+
+
+def test_nor_one_of_a_neighbor_that_goes_away_before_it_has_sent_all() -> None:
+    mirror = Mirror()
+    connect(mirror, "one", neighbor(), RouteChanged(route("10.2.0.0/16")))
+    connect(mirror, "two", neighbor(), now=50.0)
+    for message in (neighbor(state=SessionState.DOWN), neighbor(), neighbor(ended=True)):
+        mirror.apply(message, 60.0)
+    assert prefixes(mirror) == {"10.2.0.0/16"}
+
+
+def test_what_a_hook_never_told_is_not_gone_because_it_is_connected_to_again() -> None:
+    mirror = Mirror()
+    connect(mirror, "one", neighbor(ended=True), RouteChanged(route("10.2.0.0/16")))
+    for now in (50.0, 60.0):
+        connect(mirror, "two", neighbor(), RouteChanged(route("10.3.0.0/16")), now=now)
+        assert prefixes(mirror) == {"10.2.0.0/16", "10.3.0.0/16"}
+        mirror.lost()
+    connect(mirror, "two", neighbor(), now=70.0)
+    assert prefixes(mirror) == {"10.2.0.0/16"}
+    mirror.expire(349.0)
+    assert prefixes(mirror) == {"10.2.0.0/16"}
+    mirror.expire(350.0)
+    assert prefixes(mirror) == set()
+
+
 def test_stale_is_folded_by_neighbor() -> None:
     mirror = Mirror()
     other = "10.0.1.9"

@@ -7,7 +7,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from softmesh.bgp.codepoints import TunnelType
-from softmesh.bgp.route import Family, PathAttributes, Route, RouteKey
+from softmesh.bgp.route import UNICAST, Family, PathAttributes, Route, RouteKey
 from softmesh.bgp.sub_tlv import Authenticator, Color, EgressEndpoint, PublicKey, SubTlv
 from softmesh.bgp.tunnel_encapsulation import Tunnel, encode
 from softmesh.mesh.policy import Policy, Protection
@@ -55,11 +55,12 @@ def route(
     communities: tuple[int, ...] = (),
     stale_since: float | None = None,
     received_at: float = 0.0,
+    family: Family | None = None,
     **attributes: Any,
 ) -> Route:
-    family = Family.IPV6_UNICAST if ":" in prefix else Family.IPV4_UNICAST
+    unicast = Family.IPV6_UNICAST if ":" in prefix else Family.IPV4_UNICAST
     return Route(
-        RouteKey(neighbor, family, prefix, path_id),
+        RouteKey(neighbor, family or unicast, prefix, path_id),
         next_hop,
         PathAttributes(value, communities, **attributes),
         received_at,
@@ -82,7 +83,7 @@ def policy(**changes: Any) -> Policy:
         "asn": 65000,
         "local_prefixes": (ip_network("10.1.0.0/24"),),
         "neighbors": frozenset({REFLECTOR}),
-        "families": frozenset(Family),
+        "families": UNICAST,
         "endpoints": (ip_network("2001:db8:f::/64"),),
         "prefixes": (ip_network("10.0.0.0/8"), ip_network("2001:db8:1000::/36")),
         "origin_as": None,

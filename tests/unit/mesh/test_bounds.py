@@ -50,6 +50,19 @@ def test_announcements_that_share_an_authenticator_nobody_has_the_key_of_build_n
     assert hash_of("common").hex() in pending.refusal.detail
 
 
+def test_routes_that_others_lead_into_a_softwire_push_none_of_its_own_out() -> None:
+    """RFC 9012 §8: whoever announces a next hop within a peer's prefix gets the peer's tunnel, as far as there is room.
+
+    10.100… comes before 10.2… in the order of prefixes, which was all that counted once.
+    """
+    own = route("10.2.0.0/24", offering("peer", keys=("peer",)))
+    led_in = [route(f"10.100.{n}.0/24", None, next_hop="10.2.0.5", originator_id="10.9.9.9") for n in range(256)]
+    desired = fold([*led_in, own], policy(max_selectors=256), KEYS)
+    (wire,) = desired.softwires.values()
+    assert len(wire.selectors) == 256
+    assert "10.2.0.0/24" in {str(pair.remote) for pair in wire.selectors}
+
+
 @pytest.mark.parametrize(("number", "built"), [(8, 1), (9, 0)])
 def test_authenticators_of_a_tunnel(number: int, built: int) -> None:
     """Each would be a connection of its own."""
@@ -75,9 +88,9 @@ def test_prefix_pairs_of_an_endpoint() -> None:
     """Its softwires share a connection, which is one VICI message; with too many children it could not be sent."""
     desired = colored(5, 256)
     (connection,) = merge(c for wire in desired.softwires.values() for c in render(wire, (OWN.own_key,)))
-    assert len(connection.children) == 1000
+    assert len(connection.children) == 500
     refusals = [*desired.dropped.values(), *(pending.refusal for pending in desired.pending.values())]
-    assert [refusal.rule for refusal in refusals] == [Rule.MAX_SELECTORS] * 2
+    assert [refusal.rule for refusal in refusals] == [Rule.MAX_SELECTORS] * 4
 
 
 def chain(hops: int) -> Desired:

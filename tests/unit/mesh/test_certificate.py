@@ -12,6 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from lab.authority import Authority
 from softmesh.mesh.certificate import RevocationLists, flaw, names, revocation_lists, supersedes
+from softmesh.mesh.public_key import KeyFileError
 
 CA = Authority("mesh")
 CA_DER = CA.certificate.public_bytes(Encoding.DER)
@@ -94,6 +95,12 @@ def test_the_digest_tells_serial_numbers_apart() -> None:
         for serials in ((), (1,), (12,), (1, 2), (2**158,), (2**158 + 1,))
     }
     assert len(digests) == 6
+
+
+def test_a_list_of_no_known_version_is_a_damaged_one() -> None:
+    damaged = _list(1).replace(b"\x02\x01\x01\x30\x05", b"\x02\x01\x00\x30\x05", 1)
+    with pytest.raises(KeyFileError, match="k: not a revocation list, or a damaged one"):
+        revocation_lists([(damaged, "k")], [CA_DER])
 
 
 def test_a_list_that_cannot_be_read_supersedes_none() -> None:

@@ -314,5 +314,5 @@ def test_first_come_first_served_at_the_ceiling() -> None:
 
 def test_stale_only_when_all_routes_are() -> None:
     lost = route("10.2.0.0/24", attribute(), stale_since=1.0)
-    assert folded(lost).stale == {only(folded(lost)).id}
+    assert folded(lost).stale == {only(folded(lost)).id: 301.0}
     assert not folded(lost, route("10.2.1.0/24", attribute())).stale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,14 @@ def test_der_and_public_keys_are_refused(tmp_path: Path) -> None:
     for content in (der, b"-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n"):
         with pytest.raises(KeyFileError, match="k: not a PEM private key; make one with softmesh keygen"):
             identity_from_pem(content, "k")
+
+
+def test_a_key_of_another_size_is_none() -> None:
+    """An Ed448 key of 32 octets: OpenSSL has no name for that error, and cryptography tells of it its own way."""
+    key = bytes.fromhex("302e020100300506032b657104220420") + bytes(32)
+    pem = b"-----BEGIN PRIVATE KEY-----\n" + base64.encodebytes(key) + b"-----END PRIVATE KEY-----\n"
+    with pytest.raises(KeyFileError, match="k: not a PEM private key"):
+        identity_from_pem(pem, "k")
 
 
 def test_kinds_that_cannot_sign() -> None:

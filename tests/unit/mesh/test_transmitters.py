@@ -39,7 +39,7 @@ def test_it_may_set_up_any_tunnel_we_announce_with_the_key_it_advertised_and_no_
 
 def test_nothing_is_routed_to_it() -> None:
     desired = folded(route(value=TRANSMITTER))
-    assert routes_for(desired, set(desired.softwires), (), Layout()) == {}
+    assert routes_for(desired, set(desired.softwires), {}, (), Layout()) == {}
 
 
 def test_without_an_authenticator_it_is_refused() -> None:
