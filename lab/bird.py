@@ -27,6 +27,7 @@ class Bird(Reflector):
         """Start it. ``ttl_security``: GTSM (RFC 5082); ``add_paths``: it sends all paths to who asks (RFC 7911)."""
         self._ttl_security = ttl_security
         self._add_paths = add_paths
+        self._preferred: dict[str, str] = {}
         super().__init__(namespace, address, clients, password, release=release)
 
     def configure(self) -> None:
@@ -42,8 +43,14 @@ class Bird(Reflector):
         )
         # RFC 8950 over an IPv6 core, IPv4-mapped next hops over an IPv4 one: BIRD has one switch for both, and wants it
         # in the channel whose next hops are of the other family.
+        preference = "".join(
+            f"if net = {prefix} && from = {client} then bgp_local_pref = 200; "
+            for prefix, client in self._preferred.items()
+        )
+        # Tests put filters of their own in its place.
+        imported = f"filter {{ {preference}accept; }}" if preference else "all"
         channels = "".join(
-            f"  {family} {{ import all; export where source = RTS_BGP;"
+            f"  {family} {{ import {imported}; export where source = RTS_BGP;"
             f"{' extended next hop on;' if (family == 'ipv4') == v6 else ''}{paths} }};\n"
             for family in ("ipv4", "ipv6")
         )
@@ -57,6 +64,12 @@ class Bird(Reflector):
             f"{channels}"
             f"}}\n{sessions}"
         )
+
+    def prefer(self, prefix: str, client: str) -> None:
+        """Prefer one client's route to a prefix from now on (RFC 4271 §9.1.1: by LOCAL_PREF)."""
+        self._preferred[prefix] = client
+        self.configure()
+        assert "Reconfigured" in self.birdc("configure"), "BIRD takes its new configuration over"
 
     def argv(self) -> list[str]:
         """``bird`` in the foreground."""

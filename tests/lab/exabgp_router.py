@@ -21,6 +21,7 @@ from lab.namespace import LAB, Namespace, Process, link
 from softmesh.bgp.announcement import Announcement
 from softmesh.bgp.exabgp_process import ExaBgpNeighbor, ExaBgpSettings, render
 from softmesh.bgp.hook_client import HookClient
+from softmesh.bgp.route import ENCAPSULATION, Family
 
 PASSWORD = "correct horse; battery # staple"
 REFLECTOR = "2001:db8:f::fe"
@@ -53,19 +54,25 @@ class Router:
     stale_time: float = 300.0
     extra_process: bool = False
     """Whether ExaBGP has a second process on the neighbour, which makes its count of lines jump."""
+    peer: str = REFLECTOR
+    families: tuple[Family, ...] = (Family.IPV4_UNICAST, Family.IPV6_UNICAST)
+    listens: bool = False
+    """Whether the peer may connect."""
 
     def __post_init__(self) -> None:
         self.home = LAB / self.namespace.name
         self.home.mkdir(parents=True, exist_ok=True)
         self.socket = self.home / "run" / "hook.sock"
         self._configuration = self.home / "exabgp.conf"
-        hook = (sys.executable, "-m", "softmesh", "hook", "--socket", str(self.socket))
+        hook = [sys.executable, "-m", "softmesh", "hook", "--socket", str(self.socket)]
+        hook += [] if ENCAPSULATION.isdisjoint(self.families) else ["--encapsulation"]
         settings = ExaBgpSettings(
             router_id=f"10.255.0.{self.number}",
             local_address=self.address,
             local_as=65000,
-            neighbors=(ExaBgpNeighbor(REFLECTOR, 65000, PASSWORD),),
+            neighbors=(ExaBgpNeighbor(self.peer, 65000, PASSWORD if self.peer == REFLECTOR else None),),
             hook_command=(*hook, "--stale-time", f"{self.stale_time:g}"),
+            families=self.families,
         )
         text = render(settings)
         if self.extra_process:
@@ -81,6 +88,7 @@ class Router:
             "exabgp.daemon.user": "root",
             "exabgp.api.cli": "false",
             "exabgp.log.level": "INFO",
+            "exabgp.tcp.bind": self.address if self.listens else "",
             "PYTHONPATH": str(Path("bridge").resolve()),
         }
         return self.namespace.start(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from softmesh.bgp.route import Family, SessionState
+from softmesh.bgp.route import UNICAST, SessionState
 from tests.lab.exabgp_router import EXABGP, FAR, REFLECTOR, Mirrored, attribute_23, reflected, route, tunnel
 
 VERSION = "4.2.25"
@@ -53,7 +53,7 @@ async def test_4_2_routes_respawn_and_announcements(exabgp42: tuple[str, ...]) -
             )
             assert mirrored.prefixes() == set(SOME)
             assert mirrored.client.neighbors[REFLECTOR].state is SessionState.UP
-            await mirrored.until(lambda: mirrored.client.neighbors[REFLECTOR].end_of_rib == set(Family), "refreshed")
+            await mirrored.until(lambda: mirrored.client.neighbors[REFLECTOR].end_of_rib == UNICAST, "refreshed")
             mirrored.announce()
             await mirrored.until(lambda: not bird.prefixes() & {"10.1.0.0/24", "2001:db8:1::/48"}, "withdrawn")
         log = near.process.log.read_text()

@@ -142,7 +142,9 @@ class AdjRibIn:
     def _update(self, event: UpdateReceived, now: float, changes: list[Change]) -> None:
         routes = self.routes
         if event.withdrawn:
-            changes += self._remove(event.withdrawn)
+            self._remove(event.withdrawn)
+            # Told even where it is not known here: a reader may know the route from an earlier hook.
+            changes += map(RouteWithdrawn, event.withdrawn)
         attributes: PathAttributes | None = None
         for key, next_hop in event.announced:
             held = routes.get(key)

@@ -1,11 +1,14 @@
 """The bridge's copy of the hook's Adj-RIB-In, which outlives connections and hooks.
 
 Losing the hook changes nothing in it; a hook that was started again knows less than its predecessor, so what only
-that one knew is kept until the neighbour has sent all its routes again, or its stale time has passed.
+that one knew is kept until the neighbour has sent all its routes again, or its stale time has passed. What was stale
+already stays until then in any case: a neighbour that was away may say End-of-RIB before its other clients have come
+back to it. An earlier bridge's copy is taken over in the same way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from softmesh.bgp.adj_rib_in import NeighborChanged, NeighborStale, RouteChanged, RouteWithdrawn
@@ -27,12 +30,34 @@ class Mirror:
         self.synced = False
         """Whether the present hook has sent all that it held."""
         self._instance: str | None = None
-        self._stale_time = 0.0
+        self.stale_time: float | None = None
+        """How long that hook keeps routes of lost sessions, in seconds."""
         self._unconfirmed: set[RouteKey] = set()
+        """Routes that the present hook has never told."""
+        self._aged: set[RouteKey] = set()
+        """Routes whose session was seen to be lost, and not only that of a hook that was started again."""
         self._unconfirmed_until = 0.0
+        self._missing: set[RouteKey] = set()
+        """Routes that the present hook told before, and in this snapshot has not yet."""
         self._told_neighbors: set[str] = set()
-        self._same_hook = False
         self._attributes: dict[PathAttributes, PathAttributes] = {}
+
+    @property
+    def instance(self) -> str | None:
+        """Which hook told all of it; None where no single one has."""
+        return None if self._unconfirmed else self._instance
+
+    def restore(self, routes: Iterable[Route], instance: str | None, at: float) -> None:
+        """Begin with what an earlier bridge knew ``at`` some time, ``instance`` being what it said of that.
+
+        Its routes are stale from then on at the latest, until a hook tells them anew.
+        """
+        for route in routes:
+            if route.stale_since is not None:
+                self._aged.add(route.key)
+            self.routes[route.key] = route if route.stale_since is not None else replace(route, stale_since=at)
+        self._instance = instance
+        self.generation += 1
 
     def hello(self, hello: Hello, now: float) -> None:
         """A hook begins its snapshot. Raises OperatorError if it is of another version of Softmesh."""
@@ -42,13 +67,13 @@ class Mirror:
                 "restart ExaBGP and the bridge from one installation"
             )
         self.synced = False
-        self._same_hook = hello.instance == self._instance
-        self._instance = hello.instance
-        self._stale_time = hello.stale_time
+        self.stale_time = hello.stale_time
         self._told_neighbors = set()
-        if not self._same_hook or not self._unconfirmed:
+        if hello.instance != self._instance:
+            self._unconfirmed = set(self.routes)
             self._unconfirmed_until = now + hello.stale_time
-        self._unconfirmed = set(self.routes)
+        self._missing = self.routes.keys() - self._unconfirmed
+        self._instance = hello.instance
 
     def lost(self) -> None:
         """The connection has ended; what is mirrored stands."""
@@ -64,6 +89,7 @@ class Mirror:
             self._neighbor(message.neighbor)
         elif isinstance(message, NeighborStale):
             self._stale(message.neighbor, message.since)
+            self._age(message.neighbor)
         elif isinstance(message, SnapshotComplete):
             self._complete(now)
 
@@ -78,6 +104,11 @@ class Mirror:
 
     def _route(self, route: Route) -> None:
         self._unconfirmed.discard(route.key)
+        self._missing.discard(route.key)
+        if route.stale_since is None:
+            self._aged.discard(route.key)
+        else:
+            self._aged.add(route.key)
         held = self.routes.get(route.key)
         if held == route:
             return
@@ -89,16 +120,22 @@ class Mirror:
 
     def _withdraw(self, key: RouteKey) -> None:
         self._unconfirmed.discard(key)
+        self._missing.discard(key)
+        self._aged.discard(key)
         if self.routes.pop(key, None) is not None:
             self.generation += 1
 
     def _neighbor(self, neighbor: Neighbor) -> None:
+        held = self.neighbors.get(neighbor.address)
+        was_up = held is not None and held.state is SessionState.UP and neighbor.address in self._told_neighbors
         self._told_neighbors.add(neighbor.address)
-        if self.neighbors.get(neighbor.address) != neighbor:
+        if held != neighbor:
             self.neighbors[neighbor.address] = neighbor
             self.generation += 1
         if neighbor.state is SessionState.DOWN:
             self._stale(neighbor.address, neighbor.since)
+            if was_up:
+                self._age(neighbor.address)
         if self.synced:
             self._confirm(neighbor)
 
@@ -108,19 +145,18 @@ class Mirror:
                 self.routes[key] = replace(route, stale_since=since)
                 self.generation += 1
 
+    def _age(self, neighbor: str) -> None:
+        self._aged.update(key for key in self.routes if key.neighbor == neighbor)
+
     def _complete(self, now: float) -> None:
         self.synced = True
         self.generation += 1
-        if self._same_hook:
-            # The very process we knew: what it no longer has was withdrawn or has expired.
-            self._drop(self._unconfirmed)
-            for name in set(self.neighbors) - self._told_neighbors:
-                del self.neighbors[name]
-            return
+        # The very process that told them: what it no longer has was withdrawn or has expired.
+        self._drop(self._missing)
         for neighbor in list(self.neighbors.values()):
             if neighbor.address in self._told_neighbors:
                 self._confirm(neighbor)
-            else:
+            elif neighbor.state is not SessionState.UNKNOWN:
                 self._unknown(neighbor, now)
 
     def _confirm(self, neighbor: Neighbor) -> None:
@@ -128,7 +164,7 @@ class Mirror:
             self._drop(
                 {
                     key
-                    for key in self._unconfirmed
+                    for key in self._unconfirmed - self._aged
                     if key.neighbor == neighbor.address and key.family in neighbor.end_of_rib
                 }
             )
@@ -145,8 +181,10 @@ class Mirror:
         self._stale(neighbor.address, now)
 
     def _drop(self, keys: set[RouteKey]) -> None:
-        for key in keys:
+        gone = frozenset(keys)
+        for key in gone:
             self.routes.pop(key, None)
-        if keys:
+        if gone:
             self.generation += 1
-        self._unconfirmed = self._unconfirmed - keys
+        for about in (self._unconfirmed, self._missing, self._aged):
+            about.difference_update(gone)

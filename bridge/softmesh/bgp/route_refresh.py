@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from softmesh.bgp.route import Family
 
 QUIET = 5.0
-"""Seconds without a line from the neighbour after which a refresh without a marked end counts as complete."""
+"""Seconds without a line from the neighbour after which a refresh that it has answered counts as complete, where it has
+not marked its beginning: not all mark the end (RFC 7313 §4)."""
+
+MARKED_QUIET = 30.0
+"""The same where it has. FRR then marks no end of a family without routes; all others do."""
+
+UNANSWERED = 300.0
+"""The same for one to which nothing at all was answered. Before that the link may be cut and the session stand all the
+same, as long as its hold time (RFC 4271 §4.2) has not passed."""
 
 FIRST_PAUSE = 10.0
 LONGEST_PAUSE = 600.0
@@ -30,6 +38,16 @@ class _Requests:
 class _Refresh:
     sent: bool
     heard: float
+    answered: bool
+    """Whether anything was heard of the neighbour since it was asked."""
+    marked: bool
+    """Whether the neighbour has marked its beginning."""
+
+    @property
+    def patience(self) -> float:
+        if not self.answered:
+            return UNANSWERED
+        return MARKED_QUIET if self.marked else QUIET
 
 
 class RouteRefresh:
@@ -63,9 +81,13 @@ class RouteRefresh:
                 requests.at = now
         return asked
 
-    def begun(self, neighbor: str, family: Family, now: float, *, sent: bool) -> None:
-        """A refresh is on; ``sent`` once the request is known to have gone out."""
-        self._refreshes[neighbor, family] = _Refresh(sent, now)
+    def asked(self, neighbor: str, family: Family, now: float) -> None:
+        """A request is on its way to ExaBGP."""
+        self._refreshes[neighbor, family] = _Refresh(sent=False, heard=now, answered=False, marked=False)
+
+    def begun(self, neighbor: str, family: Family, now: float, *, marked: bool) -> None:
+        """The neighbour has begun to send; ``marked``: it has said so (RFC 7313 §4)."""
+        self._refreshes[neighbor, family] = _Refresh(sent=True, heard=now, answered=True, marked=marked)
 
     def sent(self, neighbor: str | None, family: Family, now: float) -> None:
         """ExaBGP has taken the request to one neighbour, or to all of them."""
@@ -76,9 +98,12 @@ class RouteRefresh:
 
     def heard(self, neighbor: str, now: float) -> None:
         """A line from the neighbour: its refreshes are not silent."""
-        for (of, _), refresh in self._refreshes.items():
-            if of == neighbor:
-                refresh.heard = now
+        about = [refresh for (of, _), refresh in self._refreshes.items() if of == neighbor]
+        # To the request for a family without routes some answer nothing: it counts what they say to that for another.
+        answers = any(refresh.sent for refresh in about)
+        for refresh in about:
+            refresh.heard = now
+            refresh.answered |= answers
 
     def ended(self, neighbor: str, family: Family) -> None:
         """The refresh is complete, or its session is gone."""
@@ -86,13 +111,15 @@ class RouteRefresh:
 
     def silent(self, now: float) -> list[tuple[str, Family]]:
         """Return the refreshes that silence has completed, and take them as ended."""
-        ended = [of for of, refresh in self._refreshes.items() if refresh.sent and now - refresh.heard >= QUIET]
+        ended = [
+            of for of, refresh in self._refreshes.items() if refresh.sent and now - refresh.heard >= refresh.patience
+        ]
         for of in ended:
             del self._refreshes[of]
         return ended
 
     def deadline(self) -> float | None:
         """When ``due`` or ``silent`` should be asked next."""
-        times = [refresh.heard + QUIET for refresh in self._refreshes.values() if refresh.sent]
+        times = [refresh.heard + refresh.patience for refresh in self._refreshes.values() if refresh.sent]
         times += [requests.at + requests.pause for requests in self._requests.values() if requests.missing]
         return min(times, default=None)

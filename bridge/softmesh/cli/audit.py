@@ -7,8 +7,7 @@ import json
 import textwrap
 from typing import Any
 
-from softmesh.cli.arguments import add_bridge_arguments, control_socket
-from softmesh.control.client import ask
+from softmesh.cli.arguments import add_bridge_arguments, answered
 
 _ORDER = ("fail", "unknown", "warn", "operator's", "pass", "not-applicable")
 """Of verdicts: what there is to do comes first."""
@@ -22,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print every requirement with verdict and evidence; 1 where a MUST is not met, or cannot be shown to be."""
-    answer = ask(control_socket(args), "audit")
-    print(json.dumps(answer, indent=2) if args.json else "\n".join(lines(answer)))
-    return 1 if answer["unmet"] else 0
+    with answered(args, "audit") as answer:
+        print(json.dumps(answer, indent=2) if args.json else "\n".join(lines(answer)))
+        return 1 if answer["unmet"] else 0
 
 
 def lines(answer: dict[str, Any]) -> list[str]:

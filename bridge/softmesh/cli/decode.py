@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from softmesh.bgp.codepoints import sub_tlv_name
-from softmesh.bgp.extended_communities import read_community, tunnels_from
+from softmesh.bgp.extended_communities import read_community
 from softmesh.bgp.path_attributes import DecodedAttributes, decode_attributes
 from softmesh.bgp.sub_tlv import Certificate, PublicKey, SubTlv
 from softmesh.bgp.tunnel_encapsulation import (
@@ -69,8 +69,6 @@ def describe(octets: bytes, carrier: str = ANY) -> dict[str, Any]:
     decoded = decode_attributes(octets, Carrier.ENCAPSULATION if carrier == ANY else Carrier(carrier))
     strict = decode_attributes(octets, Carrier.UNICAST) if carrier == ANY else decoded
     encapsulation = decoded.encapsulation
-    named_by_community = len(tunnels_from(decoded.extended_communities))
-    first_of_community = len(encapsulation.tunnels) - named_by_community
     return {
         "verdict": encapsulation.verdict.value,
         "reason": encapsulation.reason or None,
@@ -78,7 +76,7 @@ def describe(octets: bytes, carrier: str = ANY) -> dict[str, Any]:
         "note": _note(encapsulation.verdict, strict.encapsulation),
         "carrier": carrier,
         "tunnels": [
-            _tunnel(tunnel, on_unicast, from_community=index >= first_of_community)
+            _tunnel(tunnel, on_unicast, from_community=index >= decoded.of_attribute)
             for index, (tunnel, on_unicast) in enumerate(
                 zip(encapsulation.tunnels, strict.encapsulation.tunnels, strict=True)
             )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
-from softmesh.cli.arguments import add_bridge_arguments, control_socket
-from softmesh.control.client import ask
+from softmesh.cli.arguments import add_bridge_arguments, answered
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,15 +17,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print every route that matches with what became of it; 1 where no route does."""
-    answer = ask(control_socket(args), "explain", target=args.target)
-    if args.json:
-        print(json.dumps(answer, indent=2))
-    elif not answer["routes"]:
-        print(f"no route: no BGP neighbour has announced {args.target}, so nothing is sent there through a softwire")
-    else:
-        for route in answer["routes"]:
-            print(f"{route['prefix']} from {route['neighbor']}: {route['result']}")
-            for step in route["steps"]:
-                rule = f" [{step['rule']}]" if "rule" in step else ""
-                print(f"  {step['step']:<9}{step['text']}{rule}")
-    return 0 if answer["routes"] else 1
+    with answered(args, "explain", target=args.target) as answer:
+        print(json.dumps(answer, indent=2) if args.json else "\n".join(lines(answer)))
+        return 0 if answer["routes"] else 1
+
+
+def lines(answer: dict[str, Any]) -> list[str]:
+    """The answer as a person reads it."""
+    if not answer["routes"]:
+        target = answer["target"]
+        return [f"no route: no BGP neighbour has announced {target}, so nothing is sent there through a softwire"]
+    shown = []
+    for route in answer["routes"]:
+        shown.append(f"{route['prefix']} from {route['neighbor']}: {route['result']}")
+        for step in route["steps"]:
+            rule = f" [{step['rule']}]" if "rule" in step else ""
+            shown.append(f"  {step['step']:<9}{step['text']}{rule}")
+    return shown

@@ -22,6 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=f"how long routes of a lost session are kept [{DEFAULT_STALE_TIME:g}]",
     )
+    parser.add_argument(
+        "--encapsulation",
+        action="store_true",
+        help="ExaBGP has the families of SAFI 7, through softmesh.bgp.exabgp_encapsulation",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,11 +36,17 @@ def run(args: argparse.Namespace) -> int:
             "hook: standard input is a terminal; ExaBGP starts this command: "
             "put it in a process stanza, as exabgp/softmesh.conf does"
         )
-    if not args.stale_time > 0:
-        raise OperatorError(f"hook: --stale-time {args.stale_time:g} must be more than 0 seconds")
+    if not args.stale_time >= 0:
+        raise OperatorError(f"hook: --stale-time {args.stale_time:g} must be 0 seconds or more")
     # Routes are made by the hundred thousand and hold no cycles: looking for some after every 700 costs a tenth.
     gc.set_threshold(50_000, 20, 100)
-    hook = Hook(sys.stdin.fileno(), sys.stdout.fileno(), args.socket, stale_time=args.stale_time)
+    hook = Hook(
+        sys.stdin.fileno(),
+        sys.stdout.fileno(),
+        args.socket,
+        stale_time=args.stale_time,
+        encapsulation=args.encapsulation,
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: hook.stop())
     return hook.run()

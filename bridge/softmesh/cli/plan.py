@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
-from softmesh.cli.arguments import add_bridge_arguments, control_socket
-from softmesh.control.client import ask
+from softmesh.cli.arguments import add_bridge_arguments, answered
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,14 +16,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the actions the next pass would apply; nothing to do is said, too."""
-    answer = ask(control_socket(args), "plan")
-    if args.json:
-        print(json.dumps(answer, indent=2))
+    with answered(args, "plan") as answer:
+        print(json.dumps(answer, indent=2) if args.json else "\n".join(lines(answer)))
         return 0
+
+
+def lines(answer: dict[str, Any]) -> list[str]:
+    """The answer as a person reads it."""
     if answer["charon"]:
-        print(f"nothing can be planned: {answer['charon']}")
-        return 0
+        return [f"nothing can be planned: {answer['charon']}"]
+    shown = []
     if answer["removal_awaits"]:
-        print(f"nothing is removed until all is heard from {', '.join(answer['removal_awaits'])}")
-    print("\n".join(answer["actions"]) or "nothing to do: charon and the kernel hold what they should")
-    return 0
+        shown.append(f"nothing is removed until all is heard from {', '.join(answer['removal_awaits'])}")
+    return shown + (answer["actions"] or ["nothing to do: charon and the kernel hold what they should"])

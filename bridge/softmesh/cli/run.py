@@ -87,11 +87,11 @@ def _warn(warnings: tuple[Problem, ...]) -> None:
 
 
 def _read_at_the_start(config: Config) -> tuple[object, ...]:
-    """What a reload cannot take over; of BGP neighbours, what is asked of them can change."""
+    """What a reload cannot take over; of BGP neighbours, what is asked of them can change, and how long they count."""
     neighbors = tuple(
         replace(neighbor, protection=None, authenticators=(), tunnels=None) for neighbor in config.bgp.neighbors
     )
-    return config.endpoint, replace(config.bgp, neighbors=neighbors), config.sockets, config.charon.vici
+    return config.endpoint, replace(config.bgp, neighbors=neighbors, stale_time=0), config.sockets, config.charon.vici
 
 
 def _reload(path: Path, bridge: Bridge) -> None:

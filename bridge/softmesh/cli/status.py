@@ -8,8 +8,7 @@ import os
 import sys
 from typing import Any
 
-from softmesh.cli.arguments import add_bridge_arguments, control_socket
-from softmesh.control.client import ask
+from softmesh.cli.arguments import add_bridge_arguments, answered
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,12 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the bridge's status; 0 whatever it says."""
-    answer = ask(control_socket(args), "status")
-    if args.json:
-        print(json.dumps(answer, indent=2))
-    else:
+    with answered(args, "status") as answer:
         # https://no-color.org
-        print("\n".join(lines(answer, red=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))))
+        red = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        print(json.dumps(answer, indent=2) if args.json else "\n".join(lines(answer, red=red)))
     return 0
 
 
@@ -47,6 +44,10 @@ def lines(answer: dict[str, Any], *, red: bool = False) -> list[str]:
         shown.append(f"neighbour      {neighbor['address']} {neighbor['state']} for {age(neighbor['for'])}{why}")
         if (protection := neighbor["protection"]) is not None:
             shown.append(f"    protection {_protection(protection, red=red)}")
+        if (carriage := neighbor["carriage"])["reason"]:
+            shown.append(f"    attribute  {_carriage(carriage)}")
+        if (withheld := neighbor["withheld"]) is not None:
+            shown.append(f"    withheld   {_withheld(withheld)}")
     if answer["removal_awaits"]:
         shown.append(f"removal        waits until all is heard from {', '.join(answer['removal_awaits'])}")
     shown += [f"problem        {problem}" for problem in answer["problems"]]
@@ -58,7 +59,7 @@ def lines(answer: dict[str, Any], *, red: bool = False) -> list[str]:
         kind = f"  {wire['type']}" if wire["type"] else ""
         kind += f"  level {wire['level']}" if wire.get("level") else ""
         color = "" if wire["color"] is None else f"  colour {wire['color']}"
-        stale = "  (stale: its BGP session is lost)" if wire["stale"] else ""
+        stale = f"  (stale{_kept(wire['kept_for'])})" if wire["stale"] else ""
         shown.append(f"\n{wire['remote']}  {wire['state']} for {age(wire['for'])}{kind}{color}{stale}")
         if wire["reason"]:
             shown.append(f"    reason   {wire['reason']}")
@@ -72,9 +73,30 @@ def lines(answer: dict[str, Any], *, red: bool = False) -> list[str]:
             mtu = f"MTU {interface['mtu']}" if interface["mtu"] else "not there"
             into = ", ".join(interface["routes"]) or "nothing"
             shown.append(f"    device   {interface['name']} ({interface['kind']}), {mtu}, routes into it: {into}")
-        routes = ", ".join(f"{route['prefix']} from {route['neighbor']}" for route in wire["routes"])
+        routes = ", ".join(map(_route, wire["routes"]))
         shown.append(f"    routes   {routes}")
     return shown
+
+
+def _kept(seconds: float | None) -> str:
+    return "" if seconds is None else f"; kept for {max(0.0, seconds):.0f} s more"
+
+
+def _route(route: dict[str, Any]) -> str:
+    path = "" if route["path_id"] is None else f" (path {route['path_id']})"
+    return f"{route['prefix']} from {route['neighbor']}{path}"
+
+
+def _carriage(carriage: dict[str, Any]) -> str:
+    how = "left out" if carriage["attribute"] == "left-out" else carriage["seen"]
+    remedy = f"; {carriage['remedy']}" if carriage["remedy"] else ""
+    return f"{how}: {carriage['reason']}{remedy}"
+
+
+def _withheld(withheld: dict[str, Any]) -> str:
+    prefixes = withheld["prefixes"]
+    what = prefixes[0] if len(prefixes) == 1 else f"{len(prefixes)} prefixes, such as {prefixes[0]}"
+    return f"{what}: {withheld['reason']}; {withheld['remedy']}"
 
 
 def _protection(protection: dict[str, Any], *, red: bool) -> str:

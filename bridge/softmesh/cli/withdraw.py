@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from softmesh.cli.arguments import add_bridge_arguments, control_socket
-from softmesh.control.client import ask
+from softmesh.cli.arguments import add_bridge_arguments, answered
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Tell the bridge; print which prefixes it is about."""
-    answer = ask(control_socket(args), "withdraw")
-    print(json.dumps(answer, indent=2) if args.json else f"withdrawn: {', '.join(answer['withdrawn']) or 'no prefix'}")
-    return 0
+    with answered(args, "withdraw") as answer:
+        told = f"withdrawn: {', '.join(answer['withdrawn']) or 'no prefix'}"
+        print(json.dumps(answer, indent=2) if args.json else told)
+        return 0

@@ -17,7 +17,7 @@ from softmesh.config.finding import Finding, error, warning
 from softmesh.config.prefixes import unfit as unfit_prefixes
 from softmesh.config.problems import KeyPath
 from softmesh.config.proposals import unfit as unfit_proposals
-from softmesh.config.values import TUNNEL_TYPE_NAMES, Config
+from softmesh.config.values import TUNNEL_TYPE_NAMES, AnnouncementCarrier, Config
 
 MAX_SOCKET_PATH = 107
 """Octets of a unix socket's path, unix(7)."""
@@ -79,13 +79,23 @@ def _bgp(config: Config) -> Iterator[Finding]:
     if bgp.asn in (23456, 65535):
         # RFC 6793 §9, RFC 7300 §2.
         yield error(("bgp", "asn"), f"AS {bgp.asn} is reserved", "use your own, or a private one from 64512 to 65534")
-    if bgp.graceful_restart > bgp.stale_time:
+    if not bgp.managed and bgp.add_path:
         yield warning(
-            ("bgp", "stale_time"),
-            f"softwires go after {bgp.stale_time} s, but a restart may take {bgp.graceful_restart} s",
-            "set it to bgp.graceful_restart or more",
-            ("bgp", "graceful_restart"),
+            ("bgp", "add_path"),
+            "has no effect while bgp.managed is false",
+            "write add-path receive into the capability section of your ExaBGP, and remove it here",
+            ("bgp", "managed"),
         )
+    stale_times: list[tuple[KeyPath, int | None]] = [(("bgp", "stale_time"), bgp.stale_time)]
+    stale_times += [(("groups", at, "stale_time"), group.stale_time) for at, group in enumerate(config.groups)]
+    for path, stale_time in stale_times:
+        if stale_time is not None and bgp.graceful_restart > stale_time:
+            yield warning(
+                path,
+                f"softwires go after {stale_time} s, but a restart may take {bgp.graceful_restart} s",
+                "set it to bgp.graceful_restart or more",
+                ("bgp", "graceful_restart"),
+            )
 
 
 def _announce(config: Config) -> Iterator[Finding]:
@@ -105,6 +115,13 @@ def _announce(config: Config) -> Iterator[Finding]:
                 "add the family there",
                 ("bgp", "families"),
             )
+    if config.carrier is not AnnouncementCarrier.ROUTE and config.encapsulation_family not in config.bgp.families:
+        yield error(
+            ("announce", "carrier"),
+            f"our endpoint cannot be announced: '{config.encapsulation_family}' is not in bgp.families",
+            "add the family there, or remove the key",
+            ("bgp", "families"),
+        )
     yield from unfit_prefixes(config, ("announce", "prefixes"), prefixes, "announce", "announced")
     yield from _announced_tunnels(config)
 

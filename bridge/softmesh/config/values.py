@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct, field
 
+from softmesh.bgp.attribute_refusal import AttributeUse
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Family
 from softmesh.mesh.softwire import Level
@@ -148,6 +149,14 @@ class Guards(enum.StrEnum):
     NONE = "none"
 
 
+class AnnouncementCarrier(enum.StrEnum):
+    """Which of our announcements name our tunnels."""
+
+    ROUTE = "route"
+    ENCAPSULATION_SAFI = "encapsulation-safi"
+    BOTH = "both"
+
+
 class LogLevel(enum.StrEnum):
     """The least severe line that is written."""
 
@@ -243,6 +252,14 @@ class Neighbor(Section, frozen=True, kw_only=True):
             "(RFC 9012 §11)."
         ),
     ] = None
+    attribute: Annotated[
+        AttributeUse,
+        Meta(
+            description="Whether our announcements to it carry attribute 23. `auto`: until two sessions in a row end "
+            "at it; from then on they carry the Encapsulation community (RFC 9012 §4.1) in its place, until `softmesh "
+            "announce --attribute ADDRESS`. `always` and `never` do not look at how sessions end."
+        ),
+    ] = AttributeUse.AUTO
 
 
 class Bgp(Section, frozen=True, kw_only=True):
@@ -280,9 +297,17 @@ class Bgp(Section, frozen=True, kw_only=True):
         Meta(
             ge=0,
             le=604800,
-            description="Seconds the routes of a lost neighbour, and so their softwires, are kept.",
+            description="Seconds the routes of a lost neighbour, and so their softwires, are kept; `groups` may say "
+            "otherwise of their endpoints.",
         ),
     ] = 300
+    add_path: Annotated[
+        bool,
+        Meta(
+            description="Whether to ask neighbours for all their paths to a prefix, not only the best (RFC 7911); "
+            "counts when `managed`."
+        ),
+    ] = False
     neighbors: Annotated[
         tuple[Neighbor, ...],
         Meta(min_length=1, description="The BGP neighbours: the route reflectors. At least one."),
@@ -291,7 +316,9 @@ class Bgp(Section, frozen=True, kw_only=True):
         tuple[Family, ...],
         Meta(
             min_length=1,
-            description="Address families whose routes are exchanged: `ipv4 unicast`, `ipv6 unicast`.",
+            description="Address families whose routes are exchanged: `ipv4 unicast`, `ipv6 unicast`; and of the "
+            "obsolete Encapsulation SAFI (RFC 5512 §3) that of the endpoints, `ipv4 encap` or `ipv6 encap`, where "
+            "neighbours speak it. See policy.md.",
         ),
     ] = (Family.IPV4_UNICAST, Family.IPV6_UNICAST)
     exabgp: Annotated[
@@ -325,6 +352,14 @@ class Announce(Section, frozen=True, kw_only=True):
             description="The tunnels offered with every prefix. The default is one `ipsec-tunnel-mode`.",
         ),
     ] = (AnnouncedTunnel(type=TunnelType.IPSEC_TUNNEL),)
+    carrier: Annotated[
+        AnnouncementCarrier | None,
+        Meta(
+            description="What names our tunnels: each route of ours (`route`, RFC 9012 §6), one announcement of our "
+            "endpoint in the Encapsulation SAFI (`encapsulation-safi`, RFC 5512 §3), or `both`. null: `both` where "
+            "`bgp.families` has that SAFI for our endpoint, else `route`."
+        ),
+    ] = None
     public_key: Annotated[
         bool,
         Meta(
@@ -414,7 +449,13 @@ class Admission(Section, frozen=True, kw_only=True):
         int, Meta(ge=1, le=100000, description="Softwires there may be; further peers are refused.")
     ] = 1000
     max_selectors: Annotated[
-        int, Meta(ge=1, le=65536, description="Pairs of local and remote prefix a softwire may carry.")
+        int,
+        Meta(
+            ge=1,
+            le=500,
+            description="Pairs of local and remote prefix a softwire may carry. charon cannot list many more CHILD SAs "
+            "of one peer.",
+        ),
     ] = 256
     max_arrivals: Annotated[
         int,
@@ -531,6 +572,14 @@ class PeerGroup(Section, frozen=True, kw_only=True):
             description="How routers of this group come to trust each other; nothing is taken over from `trust`. "
             "Between a router of it and one outside, `trust` decides, as it does with null. The first group counts "
             "that both are in and that has this."
+        ),
+    ] = None
+    stale_time: Annotated[
+        Annotated[int, Meta(ge=0, le=604800)] | None,
+        Meta(
+            description="Seconds that routes of a lost neighbour keep softwires to endpoints of this group. The "
+            "shortest counts of the groups that an endpoint is in and that have this; where none has, with null, "
+            "`bgp.stale_time` does.",
         ),
     ] = None
 
@@ -792,6 +841,19 @@ class Config(Section, frozen=True, kw_only=True):
         if self.admission.neighbors is not None:
             return self.admission.neighbors
         return tuple(neighbor.address for neighbor in self.bgp.neighbors)
+
+    @property
+    def carrier(self) -> AnnouncementCarrier:
+        """What names our tunnels."""
+        if self.announce.carrier is not None:
+            return self.announce.carrier
+        spoken = self.encapsulation_family in self.bgp.families
+        return AnnouncementCarrier.BOTH if spoken else AnnouncementCarrier.ROUTE
+
+    @property
+    def encapsulation_family(self) -> Family:
+        """The family of our endpoint in the Encapsulation SAFI."""
+        return Family.IPV4_ENCAPSULATION if self.endpoint.version == 4 else Family.IPV6_ENCAPSULATION
 
     @property
     def announces_authenticator(self) -> bool:

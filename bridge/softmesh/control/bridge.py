@@ -10,20 +10,26 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 import structlog
 
+from softmesh.bgp.announcement import Announcement
+from softmesh.bgp.attribute_refusal import AttributeUse
 from softmesh.bgp.exabgp_process import ManagedExaBgp
 from softmesh.bgp.hook_client import HookClient
 from softmesh.charon.observed import Observed
-from softmesh.charon.watch import Watch
+from softmesh.charon.watch import SECRETS_UNLISTED, Watch
 from softmesh.config import Config
 from softmesh.config.values import SessionProtection
 from softmesh.control.audit import report as audit
 from softmesh.control.audit.facts import gather
 from softmesh.control.audit.node import Node
+from softmesh.control.carriage import attribute_use, carriage_of, refusal_remedy
 from softmesh.control.data_plane import DataPlane
+from softmesh.control.kept_routes import KEPT_ROUTES, Kept, KeptRoutes
 from softmesh.control.key_stores import KeyStores
 from softmesh.control.knowledge import Knowledge
 from softmesh.control.plan import Plan, plan
@@ -32,7 +38,8 @@ from softmesh.control.sessions import SessionGuard, Sessions, under_ipsec
 from softmesh.control.settings import announcements_of, pace_of, policy_of
 from softmesh.control.trust_files import TrustFiles
 from softmesh.control.view import View, explain, status
-from softmesh.errors import SoftmeshError
+from softmesh.control.withheld import Withheld, withheld_from
+from softmesh.errors import OperatorError, SoftmeshError
 from softmesh.mesh.arrivals import Arrivals
 from softmesh.mesh.desired import Desired, Memory, fold
 from softmesh.mesh.identity import Identity
@@ -82,10 +89,15 @@ class Bridge:
             report=self._report,
             monotonic=monotonic,
         )
+        self._kept_routes = KeptRoutes(
+            config.sockets.directory / KEPT_ROUTES,
+            report=lambda problem: self._report("routes kept", problem),
+            monotonic=monotonic,
+        )
         self._plan = Plan()
         self._acting = 0.0
         """Seconds the last pass spent on its actions."""
-        self._glance: asyncio.Task[Plan] | None = None
+        self._glance: asyncio.Task[Plan | None] | None = None
         """A look on behalf of commands, shared by all that ask meanwhile."""
         self._pending_since: dict[SoftwireId, float] = {}
         self._knowledge = Knowledge(monotonic(), config.bgp.stale_time)
@@ -95,12 +107,30 @@ class Bridge:
         self._reported: dict[str, str] = {}
         self._logged: Mapping[SoftwireId, Progress] = {}
         self.configure(config, own)
+        self._recall()
+
+    def _recall(self) -> None:
+        """Take over what the bridge before us knew."""
+        kept, alive = self._kept_routes.read(self._policy.stale_times.longest)
+        self._hook.restore(kept.routes, kept.instance, alive)
+        self._arrivals.restore(kept.owners)
+        self._sessions.recall(kept.protection)
+        self._set_policy()
+
+    def _to_keep(self) -> Kept:
+        return Kept(
+            tuple(self._hook.routes.values()),
+            self._hook.instance,
+            self._arrivals.owners,
+            {name: verdict.protection.value for name, verdict in self._sessions.verdicts.items() if verdict.satisfied},
+        )
 
     def configure(self, config: Config, own: tuple[Identity, ...]) -> None:
         """Take over a configuration: at the start, and again when the file was read anew.
 
-        ``own``: our keys, that which we prefer first. The sockets, the BGP section and charon's socket only count at
-        the start. Raises SoftmeshError, and changes nothing, where a file for trust cannot be used.
+        ``own``: our keys, that which we prefer first. The sockets, charon's socket, and of the BGP section all but
+        stale_time only count at the start. Raises SoftmeshError, and changes nothing, where a file for trust cannot be
+        used.
         """
         trust_files = TrustFiles(config)
         self.config = config
@@ -111,6 +141,7 @@ class Bridge:
         self._data_plane.configure(config)
         self._sessions.configure(config)
         self._pace = pace_of(config)
+        self._knowledge.stale_time = config.bgp.stale_time
         self._directories: list[KeyDirectory] = []
         self._sources: list[KeySource] = []
         stores = self._key_stores.configure(config.trust.keys)
@@ -140,8 +171,12 @@ class Bridge:
     def _set_announcing(self, announcing: bool) -> None:
         self._announcing = announcing
         self._set_policy()
-        self._hook.announce(announcements_of(self.config, self._own, announcing=announcing))
+        self._hook.announce(self._announcements, attribute_use(self.config))
         self._wake.set()
+
+    @property
+    def _announcements(self) -> frozenset[Announcement]:
+        return announcements_of(self.config, self._own, announcing=self._announcing)
 
     def _set_policy(self) -> None:
         ability = self._charon.ability
@@ -166,6 +201,12 @@ class Bridge:
             tasks.create_task(self._watch_keys(), name="keys")
             tasks.create_task(self._key_stores.run(), name="key stores")
             tasks.create_task(self._passes(), name="passes")
+            tasks.create_task(
+                self._kept_routes.run(
+                    lambda: (self._hook.generation, self._sessions.verdicts, self._arrivals.owners), self._to_keep
+                ),
+                name="routes kept",
+            )
 
     async def _run_exabgp(self, exabgp: ManagedExaBgp) -> None:
         if any(neighbor.protection is SessionProtection.IPSEC for neighbor in self.config.bgp.neighbors):
@@ -205,6 +246,8 @@ class Bridge:
             await asyncio.sleep(max(0.0, now - started - 2 * self._acting))
 
     async def _pass(self) -> None:
+        self._report_refusals()
+        self._report_withheld()
         await self._judge_sessions()
         self._fold()
         if self._under_ipsec is None and self._sessions.unjudged(self._hook.neighbors):
@@ -231,6 +274,7 @@ class Bridge:
         refused = await self._charon.apply(self._plan.actions)
         await self._data_plane.clear(self._desired, observed, may_remove=self._may_remove)
         self._acting = prepared + self._monotonic() - decided
+        self._report("pre-shared keys", SECRETS_UNLISTED if self._charon.secrets_unlisted else "")
         self._report("refused by charon", "; ".join(f"{action.describe()}: {why}" for action, why in refused))
         # charon's log tells why an attempt failed, where there are no alerts (before 6.0.3).
         await self._charon.hear_log(wanted=self._plan.puzzling)
@@ -267,6 +311,7 @@ class Bridge:
         missing = self._knowledge.missing(self._policy.neighbors, self._policy.families, neighbors, self._monotonic())
         self._awaited = tuple(dict.fromkeys((*missing, *self._sessions.unjudged(neighbors))))
         self._complete = self._hook.synced and not self._awaited
+        self._report("hook", self._hook_problem())
         trust = (self._keys_changed, self._policy)
         basis = (self._hook.generation, trust, self._may_remove)
         now = self._monotonic()
@@ -287,6 +332,13 @@ class Bridge:
         )
         self._pending_since = {wire: self._pending_since.get(wire, now) for wire in self._desired.pending}
 
+    def _hook_problem(self) -> str:
+        kept, asked = self._hook.stale_time, self._policy.stale_times.longest
+        if kept is None or kept >= asked:
+            return ""
+        remedy = "restart the bridge" if self.config.bgp.managed else f"start it with --stale-time {asked:g}"
+        return f"it keeps routes of lost sessions for {kept:g} s, and stale_time asks for {asked:g} s: {remedy}"
+
     @property
     def _may_remove(self) -> bool:
         return self._complete and self._hook.synced
@@ -302,8 +354,11 @@ class Bridge:
             may_remove=self._may_remove,
             blocked=blocked,
             failures=self._charon.failures,
-            retired=self._retired,
+            # What charon had before us others may use: a host's key serves many.
+            retired=self._retired.intersection(self._charon.keys_loaded),
             revocation_lists=self._policy.revocation_lists,
+            led=self._data_plane.led(self._desired),
+            endpoints=self._policy.endpoints,
         )
 
     async def _watch_keys(self) -> None:
@@ -322,6 +377,25 @@ class Bridge:
     def _keys_found(self) -> None:
         self._keys_changed += 1
         self._wake.set()
+
+    def _report_refusals(self) -> None:
+        use = attribute_use(self.config)
+        for neighbor in self._hook.neighbors:
+            how = None if neighbor in use else self._hook.refused.get(neighbor)
+            text = "" if how is None else f"it refuses it: {how}; {refusal_remedy(neighbor, self.config)}"
+            self._report(f"attribute 23 to {neighbor}", text)
+
+    def _report_withheld(self) -> None:
+        withheld = self._withheld()
+        for neighbor in self._hook.neighbors:
+            found = withheld.get(neighbor)
+            text = "" if found is None else f"our IPv4 prefixes: {found.reason}; {found.remedy}"
+            self._report(f"withheld from {neighbor}", text)
+
+    def _withheld(self) -> dict[str, Withheld]:
+        if not self._hook.lacking:
+            return {}
+        return withheld_from(self._hook.neighbors, self._announcements, self._hook.lacking)
 
     def _report_key_problems(self) -> None:
         for directory in self._directories:
@@ -359,7 +433,9 @@ class Bridge:
         dropped: Mapping[str, int] = {}
         with contextlib.suppress(SoftmeshError):
             dropped = await self._data_plane.dropped()
-        return status(self._view(planned, dropped))
+        hook = self._hook
+        carriage = carriage_of(self.config, hook.neighbors, hook.routes.values(), self._announcements, hook.refused)
+        return status(replace(self._view(planned, dropped), carriage=carriage, withheld=self._withheld()))
 
     async def answer_explain(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """``softmesh explain``."""
@@ -384,7 +460,7 @@ class Bridge:
             config=self.config,
             policy=self._policy,
             own=self._own,
-            announced=announcements_of(self.config, self._own, announcing=self._announcing),
+            announced=self._announcements,
             view=self._view(planned),
             observed=self._observed,
             ability=self._charon.ability,
@@ -393,10 +469,27 @@ class Bridge:
         # Thousands of softwires take a second or more, and BGP and charon do not wait.
         return await asyncio.to_thread(audit.answer, node)
 
-    async def answer_announce(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """``softmesh announce``."""
+    async def answer_announce(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``softmesh announce``; with a neighbour, that one gets attribute 23 again."""
+        neighbor = request.get("attribute")
+        if neighbor is not None:
+            return {"attribute": self._try_attribute(str(neighbor))}
         self.announce(announcing=True)
         return {"announcing": list(map(str, self.config.announce.prefixes))}
+
+    def _try_attribute(self, neighbor: str) -> str:
+        try:
+            address = str(ip_address(neighbor))
+        except ValueError as error:
+            raise OperatorError(f"{neighbor!r} is no address of a BGP neighbour") from error
+        if address not in self._hook.refused:
+            known = ", ".join(sorted(self._hook.refused)) or "none does"
+            raise OperatorError(f"{address} is not known to refuse attribute 23; these are: {known}")
+        if attribute_use(self.config).get(address) is AttributeUse.NEVER:
+            raise OperatorError(f"bgp.neighbors: attribute of {address} is never; change it first")
+        self._log.info("attribute 23 is tried again", neighbor=address)
+        self._hook.try_attribute(address)
+        return address
 
     async def answer_withdraw(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
         """``softmesh withdraw``."""
@@ -411,17 +504,20 @@ class Bridge:
         if self._glance is None or self._glance.done():
             self._glance = asyncio.create_task(self._planned_anew(), name="glance")
         done, _ = await asyncio.wait([self._glance], timeout=_FRESH_LOOK)
-        if done:
-            with contextlib.suppress(SoftmeshError):
-                return self._glance.result()
+        if done and (planned := self._glance.result()) is not None:
+            return planned
         self._fold()
         return Plan(progress=self._plan.progress, installed=self._plan.installed)
 
-    async def _planned_anew(self) -> Plan:
+    async def _planned_anew(self) -> Plan | None:
+        """None where charon cannot be looked at: by then nobody may be waiting any more to be told."""
         async with self._turn:
             self._fold()
             self._charon.suspect()
-            self._observed = await self._look()
+            try:
+                self._observed = await self._look()
+            except SoftmeshError:
+                return None
             await self._data_plane.refresh(self._desired)
             return self._planned(self._observed, self._data_plane.blocked(self._desired))
 
@@ -444,6 +540,7 @@ class Bridge:
             progress=planned.progress,
             installed=planned.installed,
             pending_since=self._pending_since,
+            stale_times=self._policy.stale_times,
             fabric=self._policy.fabric,
             layout=self._data_plane.state.layout,
             guards=self.config.dataplane.guards.value,

@@ -7,9 +7,11 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from softmesh.errors import OperatorError, PeerError, Unreachable
+from softmesh.errors import OperatorError, PeerError, Unreachable, printable
 
 _PATIENCE = 15.0
+_LONGEST = 64 * 1024 * 1024
+"""Octets of an answer; of 5,000 softwires status is some 10 MiB."""
 
 
 def ask(path: Path, command: str, **arguments: Any) -> dict[str, Any]:
@@ -17,7 +19,7 @@ def ask(path: Path, command: str, **arguments: Any) -> dict[str, Any]:
 
     Raises Unreachable where no bridge listens at ``path``, OperatorError where the bridge refuses, or we may not ask.
     """
-    received = b""
+    received = bytearray()
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(_PATIENCE)
@@ -25,6 +27,8 @@ def ask(path: Path, command: str, **arguments: Any) -> dict[str, Any]:
             connection.sendall(json.dumps({"command": command, **arguments}).encode() + b"\n")
             while octets := connection.recv(1 << 18):
                 received += octets
+                if len(received) > _LONGEST:
+                    raise PeerError(f"control socket {path}: an answer of more than {_LONGEST} octets; ask again")
     except PermissionError as error:
         raise OperatorError(
             f"control socket {path}: {error.strerror}; ask as root, or as the user that softmesh run runs as"
@@ -34,10 +38,24 @@ def ask(path: Path, command: str, **arguments: Any) -> dict[str, Any]:
         raise Unreachable(f"control socket {path}: {why}; is softmesh run running, with the same file?") from error
     try:
         answer = json.loads(received)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PeerError(f"control socket {path}: the answer is cut short; ask again") from error
     if not isinstance(answer, dict):
         raise PeerError(f"control socket {path}: not a softmesh bridge")
     if "error" in answer:
         raise OperatorError(str(answer["error"]))
-    return answer
+    shown: dict[str, Any] = _printable(answer)
+    return shown
+
+
+def _printable(value: Any) -> Any:
+    """With what cannot be printed escaped: not all that is told of is written by the bridge."""
+    match value:
+        case dict():
+            return {printable(name): _printable(item) for name, item in value.items()}
+        case list():
+            return [_printable(item) for item in value]
+        case str():
+            return printable(value)
+        case _:
+            return value

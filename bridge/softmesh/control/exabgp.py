@@ -7,7 +7,9 @@ import sys
 import structlog
 
 from softmesh.bgp.exabgp_process import ExaBgpNeighbor, ExaBgpSettings, ManagedExaBgp
+from softmesh.bgp.route import ENCAPSULATION
 from softmesh.config import Config, read_password
+from softmesh.control.settings import stale_times_of
 
 
 def managed_exabgp(config: Config) -> ManagedExaBgp:
@@ -20,6 +22,7 @@ def managed_exabgp(config: Config) -> ManagedExaBgp:
     settings = ExaBgpSettings(
         router_id=str(bgp.router_id),
         local_address=str(config.local_address),
+        next_hop=str(config.endpoint),
         local_as=bgp.asn,
         neighbors=tuple(
             ExaBgpNeighbor(
@@ -33,9 +36,11 @@ def managed_exabgp(config: Config) -> ManagedExaBgp:
         hook_command=(
             *(sys.executable, "-m", "softmesh", "hook"),
             *("--socket", str(config.sockets.hook)),
-            *("--stale-time", str(bgp.stale_time)),
+            *("--stale-time", f"{stale_times_of(config).longest:g}"),
+            *([] if ENCAPSULATION.isdisjoint(bgp.families) else ["--encapsulation"]),
         ),
         families=bgp.families,
+        add_path=bgp.add_path,
         hold_time=bgp.hold_time,
         graceful_restart=bgp.graceful_restart,
     )

@@ -10,6 +10,7 @@ from softmesh.charon.actions import Action, TerminateIke, UnloadConnection, Unlo
 from softmesh.charon.driver import Driver
 from softmesh.charon.vici import ViciConnection
 from softmesh.config import Config
+from softmesh.control.kept_routes import KEPT_ROUTES
 from softmesh.dataplane import difference
 from softmesh.dataplane.kernel import Kernel
 from softmesh.dataplane.nftables import Nftables
@@ -38,25 +39,42 @@ async def flush(config: Config) -> Flushed:
             await removal
         except SoftmeshError as error:
             left.append(str(error))
+    _routes(config.sockets.directory / KEPT_ROUTES, done, left)
     return Flushed(tuple(done), tuple(left))
+
+
+def _routes(path: Path, done: list[str], left: list[str]) -> None:
+    """What was kept for the next start, which would ask for the same softwires again."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        left.append(f"{path}: cannot be removed: {error.strerror}")
+    else:
+        done.append(f"remove {path}")
 
 
 async def _charon(path: Path, done: list[str], left: list[str]) -> None:
     connection = await ViciConnection.open(path)
     try:
         driver = Driver(connection)
-        observed = await driver.observe()
+        observed = await driver.observe(secrets=False)
         actions: list[Action] = [UnloadConnection(name) for name in observed.connections]
-        actions += [UnloadSecret(name) for name in observed.secrets]
         actions += [TerminateIke(ike.unique_id, ike.connection) for ike in observed.ike_sas]
         for action in actions:
             await driver.apply(action)
             done.append(action.describe())
         for _ in range(int(_PATIENCE / _POLL)):
-            if not (await driver.observe()).ike_sas:
-                return
+            if not (await driver.observe(secrets=False)).ike_sas:
+                break
             await asyncio.sleep(_POLL)
-        left.append(f"charon still has SAs of ours after {_PATIENCE:g} s: try again")
+        else:
+            left.append(f"charon still has SAs of ours after {_PATIENCE:g} s: try again")
+        # Last: charon may hold more of others than it can list, and then it gives no answer at all.
+        for name in await driver.secrets() or ():
+            await driver.unload_secret(name)
+            done.append(UnloadSecret(name).describe())
     finally:
         await connection.close()
 

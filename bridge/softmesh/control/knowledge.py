@@ -29,11 +29,21 @@ class Knowledge:
         neighbors: Mapping[str, Neighbor],
         now: float,
     ) -> tuple[str, ...]:
-        """The expected neighbours whose routes we may not have all of; empty means that removal is safe."""
+        """The expected neighbours whose routes we may not have all of; empty means that removal is safe.
+
+        All families count for each: one softwire carries prefixes of both. Of a neighbour that has said End-of-RIB for
+        some, the result names the others, which may be such as it does not speak.
+        """
         if now >= self.started_at + self.stale_time:
             return ()
         for address in expected - self._heard:
             neighbor = neighbors.get(address)
             if neighbor is not None and neighbor.state is SessionState.UP and families <= neighbor.end_of_rib:
                 self._heard.add(address)
-        return tuple(sorted(expected - self._heard))
+        return tuple(_awaited(address, families, neighbors.get(address)) for address in sorted(expected - self._heard))
+
+
+def _awaited(address: str, families: frozenset[Family], neighbor: Neighbor | None) -> str:
+    if neighbor is None or neighbor.state is not SessionState.UP or not families & neighbor.end_of_rib:
+        return address
+    return f"{address} ({', '.join(sorted(families - neighbor.end_of_rib))})"

@@ -235,6 +235,15 @@ class Sessions:
         self._neighbors, self._seen = neighbors, None
         self.verdicts = verdicts(config, {}, Evidence(()), kept, self._monotonic())
 
+    def recall(self, found: Mapping[str, str]) -> None:
+        """Take over what an earlier bridge found to protect the last sessions, where that is what is asked for."""
+        for name, kind in found.items():
+            neighbor = self._neighbors.get(name)
+            if neighbor is not None and kind == (neighbor.protection or SessionProtection.MD5).value:
+                reason = "its last session was protected so, before the bridge was started again"
+                gtsm = _gtsm(self._config, neighbor, Evidence(()))
+                self.verdicts = {**self.verdicts, name: Verdict(SessionGuard(kind), True, reason, gtsm)}
+
     async def look(
         self,
         sessions: Mapping[str, Session],

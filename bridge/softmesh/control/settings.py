@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from ipaddress import ip_network
 
 from softmesh.bgp.announcement import Announcement
-from softmesh.bgp.extended_communities import EncapsulationCommunity
+from softmesh.bgp.extended_communities import ColorCommunity, EncapsulationCommunity, attribute_digest
 from softmesh.bgp.sub_tlv import Authenticator, Certificate, Color, EgressEndpoint, PublicKey, SubTlv
 from softmesh.bgp.tunnel_encapsulation import Tunnel, encode
 from softmesh.config import Config
-from softmesh.config.values import IKE_PROPOSALS, IKE_PROPOSALS_WITH_ML_KEM, AnnouncedTunnel, Guards, SessionProtection
+from softmesh.config.values import (
+    IKE_PROPOSALS,
+    IKE_PROPOSALS_WITH_ML_KEM,
+    AnnouncedTunnel,
+    AnnouncementCarrier,
+    Guards,
+    SessionProtection,
+)
 from softmesh.control.progress import Pace
 from softmesh.dataplane.guard import Guard
 from softmesh.mesh.configured import ConfiguredSoftwire
 from softmesh.mesh.identity import Identity
-from softmesh.mesh.policy import Dampening, Fabric, LevelRule, Policy, Protection
-from softmesh.mesh.softwire import HostTraffic, Level, Network, Profile
+from softmesh.mesh.policy import Dampening, Fabric, LevelRule, Policy, Protection, StaleTimes
+from softmesh.mesh.softwire import Address, HostTraffic, Level, Network, Profile
 from softmesh.mesh.trust_policy import TrustGroup, TrustPolicy
 
 
@@ -73,6 +81,15 @@ def policy_of(
         unprotected=dict(unprotected or {}),
         max_arrivals=config.admission.max_arrivals,
         dampening=None if dampening is None else Dampening(dampening.flaps, dampening.half_life),
+        stale_times=stale_times_of(config),
+    )
+
+
+def stale_times_of(config: Config) -> StaleTimes:
+    """How long routes of lost sessions keep softwires."""
+    groups = ((group.endpoints, group.stale_time) for group in config.groups)
+    return StaleTimes(
+        config.bgp.stale_time, tuple((networks, seconds) for networks, seconds in groups if seconds is not None)
     )
 
 
@@ -138,20 +155,59 @@ def pace_of(config: Config) -> Pace:
 def announcements_of(config: Config, own: Sequence[Identity], *, announcing: bool) -> frozenset[Announcement]:
     """What we announce: each prefix with all our tunnels (RFC 9012 §6: attribute 23 on the route itself).
 
+    Or our endpoint with them, in the Encapsulation SAFI (RFC 5512 §3), or both, as the configuration says.
     ``own``: all our keys. Every tunnel has the hash of each (RFC 5566 §4: any of them), unless we announce none.
     """
     if not announcing:
         return frozenset()
     tunnels = [_tunnel(tunnel, config, own) for tunnel in config.announce.tunnels]
-    # RFC 9012 §4.1: a TLV that says nothing but that the endpoint is the next hop must travel as a community.
-    bare = [tunnel for tunnel in tunnels if tunnel.sub_tlvs == (EgressEndpoint(config.endpoint),)]
-    value = encode(tunnel for tunnel in tunnels if tunnel not in bare)
     # RFC 9012 §11: out of our administration goes nothing, either.
     internal = frozenset(str(each.address) for each in config.bgp.neighbors if not config.is_external(each))
-    communities = tuple(int(EncapsulationCommunity(tunnel.type)) for tunnel in bare)
-    return frozenset(
-        Announcement(str(prefix), str(config.endpoint), value or None, communities, neighbors=internal)
-        for prefix in config.announce.prefixes
+    announcements = set()
+    for prefix in config.announce.prefixes:
+        if config.carrier is AnnouncementCarrier.ENCAPSULATION_SAFI:
+            colors = _colors(tunnels)
+            announcement = Announcement(str(prefix), str(config.endpoint), None, colors, neighbors=internal)
+        else:
+            announcement = _announcement(prefix, config.endpoint, tunnels, internal)
+        announcements.add(announcement)
+    if config.carrier is not AnnouncementCarrier.ROUTE:
+        # RFC 5512 §3: the NLRI says where they end.
+        ending = [replace(tunnel, sub_tlvs=_without_endpoint(tunnel)) for tunnel in tunnels]
+        host = _announcement(ip_network(config.endpoint), config.endpoint, ending, internal)
+        announcements.add(replace(host, encapsulation=True))
+    return frozenset(announcements)
+
+
+def _announcement(
+    prefix: Network, next_hop: Address, tunnels: Sequence[Tunnel], neighbors: frozenset[str]
+) -> Announcement:
+    # RFC 9012 §4.1: a TLV that says nothing but that the endpoint is the next hop must travel as a community. Beside a
+    # TLV of its type that would be taken for the same tunnel, so there it travels as both.
+    more = {tunnel.type for tunnel in tunnels if _without_endpoint(tunnel)}
+    value = encode(tunnel for tunnel in tunnels if tunnel.type in more)
+    named = tuple(dict.fromkeys(int(EncapsulationCommunity(tunnel.type)) for tunnel in tunnels))
+    # Where we have authenticators, peers that insist on one would be offered a tunnel without.
+    communities = () if any(tunnel.authenticators for tunnel in tunnels) else named
+    return Announcement(
+        str(prefix),
+        str(next_hop),
+        value or None,
+        (*communities, int(attribute_digest(value))) if value else communities,
+        neighbors=neighbors,
+        fallback_communities=named,
+    )
+
+
+def _without_endpoint(tunnel: Tunnel) -> tuple[SubTlv, ...]:
+    return tuple(sub_tlv for sub_tlv in tunnel.sub_tlvs if not isinstance(sub_tlv, EgressEndpoint))
+
+
+def _colors(tunnels: Sequence[Tunnel]) -> tuple[int, ...]:
+    """What makes routes ask for the coloured tunnels, where there are no others (RFC 5512 §4.4)."""
+    colors = [tunnel.color for tunnel in tunnels]
+    return tuple(
+        int(ColorCommunity(color)) for color in dict.fromkeys(colors) if color is not None and None not in colors
     )
 
 

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any
 
-from softmesh.bgp.route import Neighbor, Route, RouteKey
+from softmesh.bgp.carriage import Seen
+from softmesh.bgp.route import ENCAPSULATION, Neighbor, Route, RouteKey
 from softmesh.charon.observed import ChildSa
+from softmesh.control.carriage import Carriage
 from softmesh.control.progress import Progress, State
 from softmesh.control.sessions import Verdict
 from softmesh.control.wanted_layout import hop_of
+from softmesh.control.withheld import Withheld
 from softmesh.dataplane.layout import Layout
 from softmesh.errors import OperatorError
 from softmesh.mesh.admission import address
@@ -22,7 +25,7 @@ from softmesh.mesh.configured import CONFIGURATION
 from softmesh.mesh.credential import Credential, authenticator_of, origin_of, trust_of
 from softmesh.mesh.decision import Decision
 from softmesh.mesh.desired import Desired
-from softmesh.mesh.policy import Fabric
+from softmesh.mesh.policy import Fabric, StaleTimes
 from softmesh.mesh.refusal import Refusal, Rule
 from softmesh.mesh.softwire import Softwire, SoftwireId, inside
 
@@ -45,10 +48,15 @@ class View:
     neighbors: Mapping[str, Neighbor] = field(default_factory=dict)
     sessions: Mapping[str, Verdict] = field(default_factory=dict)
     """What protects the neighbours' sessions, by their addresses."""
+    carriage: Mapping[str, Carriage] = field(default_factory=dict)
+    """How attribute 23 fares with the neighbours, by their addresses."""
+    withheld: Mapping[str, Withheld] = field(default_factory=dict)
+    """What neighbours are not told, by their addresses."""
     desired: Desired = field(default_factory=Desired)
     progress: Mapping[SoftwireId, Progress] = field(default_factory=dict)
     installed: Mapping[SoftwireId, tuple[ChildSa, ...]] = field(default_factory=dict)
     pending_since: Mapping[SoftwireId, float] = field(default_factory=dict)
+    stale_times: StaleTimes = field(default_factory=StaleTimes)
     fabric: Fabric = field(default_factory=Fabric)
     layout: Layout = field(default_factory=Layout)
     """What the kernel holds of ours."""
@@ -85,6 +93,8 @@ def status(view: View) -> dict[str, Any]:
                 "reason": neighbor.reason,
                 "end_of_rib": sorted(neighbor.end_of_rib),
                 "protection": _protection(view.sessions.get(neighbor.address)),
+                "carriage": _carriage(view.carriage.get(neighbor.address, Carriage())),
+                "withheld": _withheld(view.withheld.get(neighbor.address)),
             }
             for neighbor in view.neighbors.values()
         ],
@@ -109,6 +119,26 @@ def _protection(verdict: Verdict | None) -> dict[str, Any] | None:
     }
 
 
+def _carriage(carriage: Carriage) -> dict[str, Any]:
+    """How attribute 23 fares with a neighbour."""
+    tally = carriage.tally
+    return {
+        "attribute": "left-out" if carriage.left_out else "announced",
+        "seen": tally.worst.value,
+        "routes": {seen.value: tally.routes[seen] for seen in (Seen.INTACT, Seen.STRIPPED, Seen.REWRITTEN)},
+        "example": tally.examples.get(tally.worst),
+        "reason": carriage.reason,
+        "remedy": carriage.remedy,
+    }
+
+
+def _withheld(withheld: Withheld | None) -> dict[str, Any] | None:
+    """What a neighbour is not told; None where that is nothing."""
+    if withheld is None:
+        return None
+    return {"prefixes": list(withheld.prefixes), "reason": withheld.reason, "remedy": withheld.remedy}
+
+
 def _softwire(view: View, wire: SoftwireId) -> dict[str, Any]:
     progress = view.progress.get(wire)
     if progress is None:
@@ -125,7 +155,7 @@ def _softwire(view: View, wire: SoftwireId) -> dict[str, Any]:
         "state": state.value,
         "reason": reason,
         "for": round(view.now - since, 3),
-        "stale": wire in view.desired.stale,
+        **_staleness(view, wire),
         "attempts": attempts,
         "mode": softwire.mode.value,
         "level": softwire.profile.level.value,
@@ -139,6 +169,12 @@ def _softwire(view: View, wire: SoftwireId) -> dict[str, Any]:
         "bytes_out": sum(sa.bytes_out for sa in children),
         "routes": [_route(key) for key in view.desired.carried.get(wire, ())],
     }
+
+
+def _staleness(view: View, wire: SoftwireId) -> dict[str, Any]:
+    """Whether only lost sessions ask for a softwire, and for how many seconds more it is kept then."""
+    until = view.desired.stale.get(wire)
+    return {"stale": until is not None, "kept_for": None if until is None else round(until - view.now, 3)}
 
 
 def _interface(view: View, softwire: Softwire) -> dict[str, Any] | None:
@@ -164,17 +200,20 @@ def _pending(view: View, wire: SoftwireId) -> dict[str, Any]:
         "rule": pending.refusal.rule.value,
         "reason": pending.refusal.detail,
         "for": round(view.now - view.pending_since.get(wire, view.now), 3),
-        "stale": wire in view.desired.stale,
+        **_staleness(view, wire),
         "children": [],
         "routes": [_route(key) for key in pending.routes],
     }
 
 
 def _refused(view: View) -> list[dict[str, Any]]:
-    """Routes that lead to no softwire, one row for each next hop and reason; our own come back are no refusals."""
+    """Routes that lead to no softwire, one row for each next hop and reason.
+
+    Our own come back are no refusals, and those whose time is up are as good as gone.
+    """
     rows: dict[tuple[str, Refusal], list[Decision]] = {}
     for decision in view.desired.decisions.values():
-        if decision.offer is None and decision.refusals and decision.refusals[0].rule is not Rule.OWN:
+        if decision.offer is None and decision.refusals and decision.refusals[0].rule not in {Rule.OWN, Rule.STALE}:
             rows.setdefault((str(address(decision.route.next_hop)), decision.refusals[0]), []).append(decision)
     return [
         {
@@ -187,6 +226,7 @@ def _refused(view: View) -> list[dict[str, Any]]:
             "reason": refusal.detail,
             "for": round(view.now - min(d.route.received_at for d in decisions), 3),
             "stale": all(d.route.stale_since is not None for d in decisions),
+            "kept_for": None,
             "children": [],
             "routes": [_route(d.route.key) for d in decisions],
         }
@@ -263,7 +303,7 @@ def _explained(view: View, decision: Decision) -> dict[str, Any]:
         }
     ]
     if route.stale_since is not None:
-        steps.append({"step": "stale", "text": f"its session was lost {view.now - route.stale_since:.1f} s ago"})
+        steps.append({"step": "stale", "text": _aging(view, decision, route.stale_since)})
     steps.extend({"step": "refused", "rule": r.rule.value, "text": r.detail} for r in decision.refusals)
     offer = decision.offer
     result = State.REFUSED.value
@@ -282,13 +322,29 @@ def _explained(view: View, decision: Decision) -> dict[str, Any]:
             }
             for credential in decision.credentials
         )
-        if decision.best:
+        if route.key.family in ENCAPSULATION and not _is_carried(view, decision):
+            steps.append(
+                {
+                    "step": "endpoint",
+                    "text": f"taken by routes with next hop {offer.endpoint} and no tunnel of their own (RFC 5512 §3)",
+                }
+            )
+            result = "endpoint"
+        elif decision.best:
             softwire = _explained_softwire(view, decision)
             steps.append(softwire)
             result = softwire["state"]
         else:
             result = Rule.NOT_BEST.value
     return {"prefix": route.key.prefix, "neighbor": route.key.neighbor, "result": result, "steps": steps}
+
+
+def _aging(view: View, decision: Decision, since: float) -> str:
+    """What is said of a route of a lost session, or one that its neighbour did not send again."""
+    text = f"its session was lost, or refreshed without it, {view.now - since:.1f} s ago"
+    if decision.offer is None:
+        return text
+    return f"{text}; kept for {since + view.stale_times.of(decision.offer.endpoint) - view.now:.0f} s more"
 
 
 def _vouched(credential: Credential) -> str:
@@ -301,10 +357,15 @@ def _vouched(credential: Credential) -> str:
 def _provenance(view: View, route: Route) -> str:
     if route.key.neighbor == CONFIGURATION:
         return f"{route.key.prefix} from the configuration, to {route.next_hop}"
+    path = "" if route.key.path_id is None else f", path {route.key.path_id}"
     return (
-        f"{route.key.prefix} from neighbour {route.key.neighbor}, next hop {route.next_hop}, "
+        f"{route.key.prefix} from neighbour {route.key.neighbor}{path}, next hop {route.next_hop}, "
         f"received {view.now - route.received_at:.1f} s ago"
     )
+
+
+def _is_carried(view: View, decision: Decision) -> bool:
+    return any(decision.route.key in keys for keys in view.desired.carried.values())
 
 
 def _explained_softwire(view: View, decision: Decision) -> dict[str, Any]:

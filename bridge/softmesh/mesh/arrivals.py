@@ -53,6 +53,8 @@ class Claim(NamedTuple):
     announcer: str
     """As ``announcer`` gives it for the route that carries the tunnel (RFC 9012 §8: not one that recurses to it)."""
     received_at: float
+    stale_since: float | None = None
+    """When the session of that route was lost."""
 
 
 Pair: TypeAlias = tuple[Address, str]
@@ -129,6 +131,19 @@ class Arrivals:
         self._judged = Judgement()
         self._since: Mapping[SoftwireId, float] = {}
 
+    @property
+    def owners(self) -> Mapping[Address, str]:
+        """Who owns which endpoint."""
+        return self._owners
+
+    def restore(self, owners: Mapping[Address, str]) -> None:
+        """Begin with the owners that an earlier bridge knew."""
+        self._owners = dict(owners)
+
+    def owner(self, endpoint: Address) -> str | None:
+        """Who owned an endpoint when last judged."""
+        return self._owners.get(endpoint)
+
     def since(self, received: Mapping[SoftwireId, float], *, complete: bool = True) -> Mapping[SoftwireId, float]:
         """When each softwire was first asked for, without a break since.
 
@@ -190,8 +205,8 @@ class Arrivals:
         for endpoint, claimants in claims.items():
             if endpoint not in owners:
                 first: dict[str, float] = {}
-                for name, received_at in claimants:
-                    first[name] = min(received_at, first.get(name, math.inf))
+                for claim in claimants:
+                    first[claim.announcer] = min(claim.received_at, first.get(claim.announcer, math.inf))
                 newcomers += [(received_at, name, endpoint) for name, received_at in first.items()]
         newcomers.sort(key=lambda newcomer: (newcomer[0], newcomer[1], newcomer[2].version, int(newcomer[2])))
         return newcomers

@@ -17,7 +17,7 @@ class Decision:
 
     route: Route
     prefix: Network | None
-    """The destination; None for a configured softwire that others route into."""
+    """The destination; None for a configured softwire that others route into, and in the Encapsulation SAFI."""
     offer: Offer | None
     """The tunnel it takes; None where it is refused."""
     credentials: tuple[Credential, ...] = ()

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from softmesh.bgp.codepoints import TunnelType
-from softmesh.bgp.route import Route, RouteKey
-from softmesh.mesh.admission import address, admit_prefix, admit_source, network
+from softmesh.bgp.route import ENCAPSULATION, Route, RouteKey
+from softmesh.mesh.admission import address, admit_host, admit_prefix, admit_source, network
 from softmesh.mesh.agreement import advertised_by_all, agreed_credentials
 from softmesh.mesh.arrivals import Arrivals, Claim
 from softmesh.mesh.best_path import rank
@@ -20,6 +20,7 @@ from softmesh.mesh.capture import Core
 from softmesh.mesh.configured import ConfiguredSoftwire, as_route
 from softmesh.mesh.credential import Credential
 from softmesh.mesh.decision import Decision
+from softmesh.mesh.encapsulations import Encapsulations
 from softmesh.mesh.interface import Interfaces
 from softmesh.mesh.policy import Policy
 from softmesh.mesh.refusal import Refusal, Rule
@@ -40,9 +41,10 @@ from softmesh.mesh.trust_policy import TrustPolicy
 
 _MAX_TO_PEER = 16
 """Softwires to one endpoint: admission counts endpoints, and colours cost a peer nothing."""
-_MAX_PAIRS_TO_PEER = 1000
-"""Or admission.max_selectors, if that is more. Softwires to one endpoint share connections and IKE_SAs, and VICI cannot
-say how many they are where there are some 1,500 (512 KiB a message)."""
+_MAX_PAIRS_TO_PEER = 500
+"""As many as one softwire may have. Softwires to one endpoint share connections and IKE_SAs, and of an IKE_SA charon
+says nothing at all where it takes more than a VICI message (512 KiB): 760 octets a CHILD SA if addresses are long, and
+some more are listed while they are rekeyed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,13 @@ class Desired:
     pending: Mapping[SoftwireId, Pending] = field(default_factory=dict)
     carried: Mapping[SoftwireId, tuple[RouteKey, ...]] = field(default_factory=dict)
     """Which routes each softwire serves, pending ones included."""
-    stale: frozenset[SoftwireId] = frozenset()
-    """Softwires all of whose routes come from lost sessions."""
+    stale: Mapping[SoftwireId, float] = field(default_factory=dict)
+    """Softwires all of whose routes come from lost sessions, and until when they are kept; monotonic seconds."""
     dropped: Mapping[SoftwireId, Refusal] = field(default_factory=dict)
     """Softwires that do not carry all they should, and why."""
     decisions: Mapping[RouteKey, Decision] = field(default_factory=dict)
     wake_at: float | None = None
-    """When an endpoint that has to wait may come in; monotonic seconds."""
+    """When an endpoint that has to wait may come in, or the time of a stale route is up; monotonic seconds."""
 
 
 class Memory:
@@ -107,10 +109,10 @@ def fold(
     routes has gone, or may not have been heard yet.
     """
     memory, arrivals = memory or Memory(), arrivals or Arrivals(0.0)
-    resolve = RouteTable(route for route in routes if admit_source(route, policy) is None).resolve
-    decided = {route.key: memory.recall(route) or _decide(route, policy, resolve, sources) for route in routes}
+    decided = _decided(routes, policy, sources, memory, arrivals, now)
     memory.replace(decided)
-    decisions, wake_at = _judged(decided, policy, arrivals, now, complete=complete)
+    decided, kept_until = _kept(decided, policy, now)
+    decisions, admitted_at = _judged(decided, policy, arrivals, now, complete=complete)
     for configured in policy.configured:
         decisions.update((decision.route.key, decision) for decision in _configured(configured, policy, sources))
     by_prefix: dict[Network, list[Decision]] = defaultdict(list)
@@ -120,6 +122,9 @@ def fold(
         if decision.offer is not None:
             if decision.offer.type == TunnelType.TRANSMIT_TUNNEL_ENDPOINT:
                 transmitting.append(decision)
+            elif decision.route.key.family in ENCAPSULATION:
+                # It carries nothing itself, and has had its say on who owns the endpoint.
+                continue
             elif decision.prefix is None:
                 chosen[_identity(decision.offer, policy)].append(decision)
             else:
@@ -137,7 +142,80 @@ def fold(
     bearing = {**chosen, **answering}
     received = {wire: min(d.route.received_at for d in bearers) for wire, bearers in bearing.items()}
     since = arrivals.since(received, complete=complete)
-    return replace(_assemble(bearing, decisions, policy, frozenset(answering), since), wake_at=wake_at)
+    wakes = [*kept_until.values()] if admitted_at is None else [*kept_until.values(), admitted_at]
+    desired = _assemble(bearing, decisions, policy, frozenset(answering), since)
+    return replace(desired, stale=_stale(bearing, kept_until), wake_at=min(wakes, default=None))
+
+
+def _decided(
+    routes: Collection[Route],
+    policy: Policy,
+    sources: Sequence[KeySource],
+    memory: Memory,
+    arrivals: Arrivals,
+    now: float,
+) -> dict[RouteKey, Decision]:
+    """A decision on each route: on those of the Encapsulation SAFI first, whose tunnels the others may take."""
+
+    def counts(route: Route) -> bool:
+        return admit_source(route, policy) is None and not _forgotten(route, policy, now)
+
+    def decide(route: Route, resolve: Resolve) -> Decision:
+        return memory.recall(route) or _decide(route, policy, resolve, sources)
+
+    def resolve(target: Address) -> Route | None:
+        return encapsulations.find(target) or table.resolve(target)
+
+    table = RouteTable(route for route in routes if route.key.family not in ENCAPSULATION and counts(route))
+    decided = {r.key: decide(r, table.resolve) for r in routes if r.key.family in ENCAPSULATION}
+    usable = (decision.route for decision in decided.values() if decision.offer is not None and counts(decision.route))
+    encapsulations = Encapsulations(usable, arrivals.owner)
+    decided.update((r.key, decide(r, resolve)) for r in routes if r.key.family not in ENCAPSULATION)
+    return decided
+
+
+def _forgotten(route: Route, policy: Policy, now: float) -> bool:
+    """Whether a route has been stale for too long to lead to another one's tunnel."""
+    return route.stale_since is not None and now >= route.stale_since + policy.stale_times.of(address(route.next_hop))
+
+
+def _kept(
+    decided: Mapping[RouteKey, Decision], policy: Policy, now: float
+) -> tuple[dict[RouteKey, Decision], dict[RouteKey, float]]:
+    """The decisions without those whose route has been stale for too long, and until when other stale ones are kept."""
+    decisions = dict(decided)
+    kept_until: dict[RouteKey, float] = {}
+    for key, decision in decided.items():
+        since = _stale_since(decision)
+        if since is None or decision.offer is None:
+            continue
+        endpoint = decision.offer.endpoint
+        limit = policy.stale_times.of(endpoint)
+        if now < since + limit:
+            kept_until[key] = since + limit
+        else:
+            why = Refusal(Rule.STALE, f"its session was lost more than {limit:g} s ago, the stale_time of {endpoint}")
+            decisions[key] = replace(decision, offer=None, credentials=(), refusals=(why, *decision.refusals))
+    return decisions, kept_until
+
+
+def _stale_since(decision: Decision) -> float | None:
+    """Since when a decision rests on a lost session: the route's own, or that of the route with the tunnel."""
+    claim = None if decision.offer is None else decision.offer.claim
+    carrier = None if claim is None else claim.stale_since
+    route = decision.route.stale_since
+    return route if carrier is None or (route is not None and route < carrier) else carrier
+
+
+def _stale(
+    bearing: Mapping[SoftwireId, Sequence[Decision]], kept_until: Mapping[RouteKey, float]
+) -> Mapping[SoftwireId, float]:
+    """The softwires that no route of a standing session asks for, and until when they are kept."""
+    return {
+        wire: max(kept_until[decision.route.key] for decision in bearers)
+        for wire, bearers in bearing.items()
+        if all(decision.route.key in kept_until for decision in bearers)
+    }
 
 
 def _judged(
@@ -192,8 +270,10 @@ def _best(contenders: Sequence[Decision], decisions: dict[RouteKey, Decision]) -
 
 
 def _decide(route: Route, policy: Policy, resolve: Resolve, sources: Sequence[KeySource]) -> Decision:
-    prefix = network(route.key.prefix)
-    refusal = admit_source(route, policy) or admit_prefix(prefix, policy)
+    nlri = network(route.key.prefix)
+    encapsulation = route.key.family in ENCAPSULATION
+    prefix = None if encapsulation else nlri
+    refusal = admit_source(route, policy) or (admit_host(nlri) if encapsulation else admit_prefix(nlri, policy))
     if refusal is not None:
         return Decision(route, prefix, None, refusals=(refusal,))
     selection = select(route, prefix, policy, resolve)
@@ -248,13 +328,13 @@ def _assemble(
     order = sorted(chosen, key=lambda wire: (since[wire], str(wire)))
     advertised = advertised_by_all(decision for bearers in chosen.values() for decision in bearers)
     for wire in order:
-        bearers = sorted(chosen[wire], key=lambda decision: decision.route.key.prefix)
+        bearers = sorted(chosen[wire], key=_in_order)
         carried[wire] = tuple(decision.route.key for decision in bearers)
         credentials, disputed = agreed_credentials(bearers, advertised)
         prefixes, captured = _outside(core, [d.prefix for d in bearers if d.prefix is not None])
         interface = interfaces.give(wire)
         anything = policy.fabric.any_selectors and interface is not None and wire.type == TunnelType.IPSEC_TUNNEL
-        room = min(policy.max_selectors, max(policy.max_selectors, _MAX_PAIRS_TO_PEER) - pairs_to_peer[wire.remote])
+        room = min(policy.max_selectors, _MAX_PAIRS_TO_PEER - pairs_to_peer[wire.remote])
         pairs, wanted = selector_pairs(wire, prefixes, policy, room, anything=anything)
         refusal = (
             disputed
@@ -287,8 +367,7 @@ def _assemble(
             tuple(prefixes),
             may_initiate=wire not in answering,
         )
-    stale = frozenset(wire for wire, bearers in chosen.items() if all(d.route.stale_since is not None for d in bearers))
-    return Desired(softwires, pending, carried, stale, dropped, decisions)
+    return Desired(softwires, pending, carried, dropped=dropped, decisions=decisions)
 
 
 def _outside(core: Core, prefixes: Sequence[Network]) -> tuple[list[Network], Refusal | None]:
@@ -351,6 +430,12 @@ def _indistinct(wire: SoftwireId, softwires: Collection[SoftwireId]) -> Refusal 
 
 def _identity(offer: Offer, policy: Policy) -> SoftwireId:
     return SoftwireId(offer.local or policy.endpoint, offer.endpoint, offer.type, offer.color)
+
+
+def _in_order(decision: Decision) -> tuple[bool, str]:
+    """Whom a softwire serves first, where there is no room for all: not those that others lead into it."""
+    recursing = decision.offer is not None and decision.offer.claim is not None and not decision.settled
+    return recursing, decision.route.key.prefix
 
 
 def _origin(route: Route) -> str:

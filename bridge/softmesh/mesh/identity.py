@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -18,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from softmesh.mesh.certificate import certificates
 from softmesh.mesh.credential import OwnKey
-from softmesh.mesh.public_key import KeyFileError, authenticator, describe_key, key_id, public_keys
+from softmesh.mesh.public_key import UNREADABLE, KeyFileError, authenticator, describe_key, key_id, public_keys
 from softmesh.public_file import read_public
 from softmesh.secret_file import read_secret
 
@@ -84,7 +83,7 @@ def identity_from_pem(pem: bytes, origin: str) -> Identity:
         raise KeyFileError(
             origin, "private key is encrypted", f"decrypt it: openssl pkey -in {shlex.quote(origin)} -out NEW"
         ) from None
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise KeyFileError(origin, "not a PEM private key", "make one with softmesh keygen") from None
     public = key.public_key()
     kind = describe_key(public, origin)

@@ -59,6 +59,26 @@ class Dampening:
 
 
 @dataclass(frozen=True, slots=True)
+class StaleTimes:
+    """How long routes of lost sessions keep softwires, in seconds (RFC 4724 §4.2)."""
+
+    otherwise: float = 300.0
+    """To endpoints that no group speaks of."""
+    groups: tuple[tuple[tuple[Network, ...], float], ...] = ()
+    """To endpoints in these networks."""
+
+    def of(self, endpoint: Address) -> float:
+        """How long to an endpoint: the shortest that a group of it says."""
+        said = [seconds for networks, seconds in self.groups if any(endpoint in network for network in networks)]
+        return min(said, default=self.otherwise)
+
+    @property
+    def longest(self) -> float:
+        """How long routes have to be kept at all."""
+        return max([self.otherwise, *(seconds for _, seconds in self.groups)])
+
+
+@dataclass(frozen=True, slots=True)
 class Fabric:
     """How packets get into softwires on this machine: what was configured, met by what its kernel and charon can."""
 
@@ -119,6 +139,7 @@ class Policy:
     max_arrivals: int = 30
     """New endpoints of one announcing router in a minute."""
     dampening: Dampening | None = None
+    stale_times: StaleTimes = field(default_factory=StaleTimes)
 
     @property
     def revocation_lists(self) -> tuple[bytes, ...]:

@@ -14,7 +14,7 @@ import warnings
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from softmesh.file_error import FileError
 
 MIN_RSA_BITS = 2048
+UNREADABLE = (ValueError, UnsupportedAlgorithm, InternalError, x509.InvalidVersion)
+"""What loading a damaged key or certificate raises: OpenSSL has no name for some kinds of damage."""
 
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----[ \t]*\r?\n(.*?)-----END \1-----", re.DOTALL)
 _CURVES = {"secp256r1": "ECDSA P-256", "secp384r1": "ECDSA P-384", "secp521r1": "ECDSA P-521"}
@@ -95,7 +97,7 @@ def describe(spki: bytes, origin: str = "key") -> str:
     """Name the kind of a key, such as ``Ed25519``; raises KeyFileError if it is none that IKEv2 can use."""
     try:
         key = load_der_public_key(spki)
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise KeyFileError(origin, "not a public key", "make one with softmesh keygen") from None
     return describe_key(key, origin)
 
@@ -157,7 +159,7 @@ def _from_spki(der: bytes, origin: str, *, bare: bool = False) -> FoundKey:
     """Check a DER SubjectPublicKeyInfo; ``bare`` is PKCS#1's RSAPublicKey, which is wrapped into one."""
     try:
         key = load_der_public_key(der)
-    except (ValueError, UnsupportedAlgorithm):
+    except UNREADABLE:
         raise KeyFileError(
             origin, "public key is damaged or of an unknown kind", "copy it again, or remove the file"
         ) from None
@@ -175,7 +177,7 @@ def _from_certificate(der: bytes, origin: str) -> FoundKey:
             warnings.simplefilter("ignore")
             certificate = x509.load_der_x509_certificate(der)
             certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
+    except UNREADABLE:
         raise KeyFileError(
             origin,
             "certificate is damaged or its key is of an unknown kind",

@@ -27,6 +27,7 @@ class Rule(enum.StrEnum):
     OWNER = "owner"
     ARRIVALS = "arrivals"
     DAMPENED = "dampened"
+    STALE = "stale"
     SELECTORS = "selectors"
     DATA_PLANE = "data-plane"
     MAX_SOFTWIRES = "max-softwires"

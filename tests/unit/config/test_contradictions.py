@@ -41,6 +41,11 @@ ERRORS = [
         "11:14: announce.prefixes[0]: 10.1.0.0/24 cannot be announced: 'ipv4 unicast' is not in bgp.families; add the",
     ),
     (
+        "announce:",
+        "announce:\n  carrier: encapsulation-safi",
+        "10:3: announce.carrier: our endpoint cannot be announced: 'ipv6 encap' is not in bgp.families; add the family",
+    ),
+    (
         "asn: 65000",
         "asn: 65000\n  local_address: 192.0.2.1",
         "8:7: bgp.neighbors[0].address: an IPv6 neighbour cannot be reached from 192.0.2.1; set"
@@ -153,6 +158,16 @@ WARNINGS = [
         "asn: 65000",
         "asn: 65000\n  stale_time: 60",
         "5:3: warning: bgp.stale_time: softwires go after 60 s, but a restart",
+    ),
+    (
+        "admission:",
+        "groups:\n  - name: far\n    endpoints: ['2001:db8:f::/64']\n    stale_time: 119\nadmission:",
+        "16:5: warning: groups[0].stale_time: softwires go after 119 s, but a restart may take 120 s; set it to",
+    ),
+    (
+        "managed: true",
+        "add_path: true",
+        "3:3: warning: bgp.add_path: has no effect while bgp.managed is false; write add-path receive",
     ),
     (
         "      password_file: bgp.password\n",

@@ -138,7 +138,7 @@ CASES = [
         "announce:\n  prefixes: [10.1.0.0/24]",
         "announce:",
         [
-            "9:10: announce: nothing below this key; remove the key, or give it prefixes, tunnels, public_key,"
+            "9:10: announce: nothing below this key; remove the key, or give it prefixes, tunnels, carrier, public_key,"
             " authenticator or certificate"
         ],
     ),
@@ -205,7 +205,10 @@ CASES = [
     (
         "asn: 65000",
         "asn: 65000\n  families: [ipv4]",
-        ["5:14: bgp.families[0]: must be ipv4 unicast or ipv6 unicast, not 'ipv4'; use ipv4 unicast or ipv6 unicast"],
+        [
+            "5:14: bgp.families[0]: must be ipv4 unicast, ipv6 unicast, ipv4 encap or ipv6 encap, not 'ipv4'; "
+            "use ipv4 unicast, ipv6 unicast, ipv4 encap or ipv6 encap"
+        ],
     ),
     # addresses and networks
     (

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from softmesh.bgp.announcement import Announcement
+from softmesh.bgp.announcement import Announcement, without_attribute
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Neighbor as Peer
 from softmesh.bgp.route import Route, SessionState
@@ -186,6 +186,11 @@ def own_attribute(**changes: Any) -> bytes:
     return attribute(**{"endpoint": OURS, "key": "own"} | changes)
 
 
+def left_out() -> tuple[Announcement, ...]:
+    """What ExaBGP is told where a neighbour refuses attribute 23."""
+    return tuple(without_attribute(announcement) for announcement in node().announced)
+
+
 def moded(name: str, mode: int) -> tuple[FileFact, ...]:
     return tuple(replace(file, mode=mode) if file.what == name else file for file in FILES)
 
@@ -277,6 +282,7 @@ CASES: list[tuple[str, Verdict, Callable[[], Node], str]] = [
     ("R5566-2", Verdict.WARN, lambda: with_announced(node(), own_attribute(kind=TunnelType.GRE)), "without an IPsec"),
     ("R5566-4", Verdict.FAIL, lambda: with_announced(node(), own_attribute(key="other")), hash_of("other").hex()),
     ("R5566-4", Verdict.WARN, lambda: with_announced(node(), own_attribute(announced=False)), "not told of"),
+    ("R5566-4", Verdict.WARN, lambda: with_facts(told=left_out()), "and so without one, to 2001:db8:f::fe"),
     ("R5566-5", Verdict.FAIL, lambda: replace(node(), observed=Observed({}, (), frozenset())), "does not hold our key"),
     ("R5566-5", Verdict.FAIL, lambda: with_facts(self_signed=frozenset()), "no certificate of our key"),
     ("R5566-6", Verdict.WARN, lambda: node(session=FORGONE), "its routes count"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from softmesh.bgp.route import Family, Neighbor, SessionState
 from softmesh.control.knowledge import Knowledge
 
-BOTH = frozenset(Family)
+BOTH = frozenset({Family.IPV4_UNICAST, Family.IPV6_UNICAST})
 V4 = frozenset({Family.IPV4_UNICAST})
 EXPECTED = frozenset({"192.0.2.1", "192.0.2.2"})
 
@@ -25,7 +25,7 @@ def test_every_neighbour_must_have_said_all_it_has() -> None:
     knowledge = Knowledge(0.0, 300.0)
     assert missing(knowledge) == ("192.0.2.1", "192.0.2.2")
     assert missing(knowledge, neighbor("192.0.2.1")) == ("192.0.2.2",)
-    assert missing(knowledge, neighbor("192.0.2.2", heard=V4)) == ("192.0.2.2",)
+    assert missing(knowledge, neighbor("192.0.2.2", heard=V4)) == ("192.0.2.2 (ipv6 unicast)",)
     assert missing(knowledge, neighbor("192.0.2.2")) == ()
 
 
@@ -45,3 +45,10 @@ def test_waiting_ends_with_the_stale_time() -> None:
     knowledge = Knowledge(10.0, 300.0)
     assert missing(knowledge, now=309.9) != ()
     assert missing(knowledge, now=310.0) == ()
+
+
+def test_a_stale_time_that_a_reload_changes_counts_at_once() -> None:
+    knowledge = Knowledge(10.0, 300.0)
+    knowledge.stale_time = 20.0
+    assert missing(knowledge, now=29.9) != ()
+    assert missing(knowledge, now=30.0) == ()

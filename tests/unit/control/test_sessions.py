@@ -285,6 +285,27 @@ async def test_another_configuration_of_a_neighbour_begins_anew() -> None:
     assert signed.unprotected == {}, "unless it says the same"
 
 
+@pytest.mark.parametrize("asked", [None, SessionProtection.MD5, SessionProtection.IPSEC, SessionProtection.NONE])
+def test_what_an_earlier_bridge_found_counts_if_it_is_what_is_asked_for(asked: SessionProtection | None) -> None:
+    sessions, _ = kept(configured(asked), Kernel())
+    sessions.recall({NAME: "md5", "192.0.2.77": "md5"})
+    satisfied = asked is not SessionProtection.IPSEC
+    assert (NAME not in sessions.unprotected) == satisfied
+    assert set(sessions.verdicts) == {NAME}
+    protected = asked in {None, SessionProtection.MD5}
+    assert (sessions.verdicts[NAME].protection is SessionGuard.MD5) == protected
+
+
+async def test_and_no_longer_than_until_the_next_session_is_judged() -> None:
+    sessions, _ = kept(configured(), Kernel(PLAIN))
+    sessions.recall({NAME: "md5"})
+    assert not await sessions.look(DOWN)
+    assert sessions.unprotected == {}
+    assert sessions.unjudged(UP) == (NAME,)
+    assert await sessions.look(UP)
+    assert "no TCP-MD5 key" in sessions.unprotected[NAME]
+
+
 async def test_a_neighbour_the_configuration_does_not_have_is_not_judged() -> None:
     sessions, _ = kept(configured(), Kernel(SIGNED))
     stranger = {**UP, "192.0.2.77": replace(UP[NAME], address="192.0.2.77")}

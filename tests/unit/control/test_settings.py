@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Address
+from ipaddress import IPv4Network, IPv6Address, ip_network
 
 import pytest
 
+from softmesh.bgp.announcement import Announcement, without_attribute
+from softmesh.bgp.attribute_refusal import AttributeUse
 from softmesh.bgp.codepoints import TunnelType
+from softmesh.bgp.extended_communities import attribute_digest, colors_from
+from softmesh.bgp.sub_tlv import EgressEndpoint
 from softmesh.bgp.tunnel_encapsulation import Carrier, Tunnel, decode
 from softmesh.config import Config
-from softmesh.control.settings import announcements_of, policy_of
+from softmesh.control.carriage import attribute_use
+from softmesh.control.settings import announcements_of, policy_of, stale_times_of
 from softmesh.control.trust_files import TrustFiles
 from softmesh.mesh.identity import Identity, load_identities
-from softmesh.mesh.policy import Dampening
+from softmesh.mesh.policy import Dampening, StaleTimes
 from softmesh.mesh.trust_policy import TrustMode, TrustPolicy
 from tests.unit.config.conftest import site
 from tests.unit.config.site import GOOD, Site, changed
@@ -78,6 +83,17 @@ def test_policy_while_withdrawn(site: Site) -> None:
     assert announcements_of(config, load_identities(config.own_keys), announcing=False) == frozenset()
 
 
+def test_how_long_routes_of_lost_sessions_count(site: Site) -> None:
+    assert policy_of(config_of(site, GOOD), announcing=True).stale_times == StaleTimes(300, ())
+    groups = (
+        "groups:\n  - {name: a, endpoints: ['2001:db8:f::/80'], stale_time: 900}\n"
+        "  - {name: b, endpoints: ['2001:db8:f::/64']}\nadmission:"
+    )
+    times = stale_times_of(config_of(site, changed("admission:", groups)))
+    assert times == StaleTimes(300, (((ip_network("2001:db8:f::/80"),), 900),))
+    assert times.longest == 900, "which is what a managed hook is given"
+
+
 def test_no_dampening(site: Site) -> None:
     config = config_of(site, changed("[10.0.0.0/8]", "[10.0.0.0/8]\n  dampening: null"))
     assert policy_of(config, announcing=True).dampening is None
@@ -120,6 +136,66 @@ def test_one_key_is_announced_with_every_tunnel(site: Site) -> None:
         )
 
 
+IN_SAFI = "asn: 65000\n  families: [ipv4 unicast, ipv6 encap]"
+
+
+@pytest.mark.parametrize(
+    ("text", "of_prefix", "of_endpoint"),
+    [
+        pytest.param("", True, False, id="no such family"),
+        pytest.param(IN_SAFI, True, True, id="by default"),
+        pytest.param(f"{IN_SAFI}\ncarrier: both", True, True, id="both"),
+        pytest.param(f"{IN_SAFI}\ncarrier: route", True, False, id="on routes"),
+        pytest.param(f"{IN_SAFI}\ncarrier: encapsulation-safi", False, True, id="in the SAFI"),
+        pytest.param("asn: 65000\n  families: [ipv4 unicast, ipv4 encap]", True, False, id="not of our endpoint"),
+    ],
+)
+def test_what_carries_our_tunnels(site: Site, text: str, of_prefix: bool, of_endpoint: bool) -> None:
+    families, _, carrier = text.partition("\n" + "carrier: ")
+    whole = changed("asn: 65000", families or "asn: 65000")
+    whole = whole.replace("announce:", f"announce:\n  carrier: {carrier}") if carrier else whole
+    config = config_of(site, whole)
+    own = load_identities(config.own_keys)
+    announcements = {each.encapsulation: each for each in announcements_of(config, own, announcing=True)}
+    assert announcements.keys() == ({False, True} if of_endpoint else {False})
+    assert (announcements[False].tunnel_encapsulation is not None) == of_prefix
+    assert bool(announcements[False].extended_communities) == of_prefix
+    if of_endpoint:
+        announcement = announcements[True]
+        assert (announcement.prefix, announcement.next_hop) == ("2001:db8:f::1/128", "2001:db8:f::1")
+        assert announcement.tunnel_encapsulation is not None
+        (tunnel,) = decode(announcement.tunnel_encapsulation, Carrier.ENCAPSULATION).usable_tunnels
+        assert tunnel.authenticators == (own[0].authenticator,)
+        assert not any(isinstance(sub_tlv, EgressEndpoint) for sub_tlv in tunnel.sub_tlvs)
+
+
+def test_a_tunnel_with_nothing_to_be_said_of_it_is_a_community_in_the_safi_too(site: Site) -> None:
+    """GoBGP empties a TLV without sub-TLVs."""
+    text = changed("asn: 65000", IN_SAFI).replace("announce:", "announce:\n  authenticator: false")
+    config = config_of(site, text)
+    for announcement in announcements_of(config, load_identities(config.own_keys), announcing=True):
+        assert announcement.tunnel_encapsulation is None
+        assert announcement.extended_communities == (0x030C000000000004,)
+
+
+@pytest.mark.parametrize(
+    ("tunnels", "colors"),
+    [
+        ("{type: ipsec-tunnel-mode, color: 7}, {type: ip-in-ip-ipsec-transport, color: 8}", (7, 8)),
+        ("{type: ipsec-tunnel-mode, color: 7}, {type: ip-in-ip-ipsec-transport}", ()),
+    ],
+)
+def test_routes_ask_for_coloured_tunnels_where_the_safi_has_no_others(
+    site: Site, tunnels: str, colors: tuple[int, ...]
+) -> None:
+    """RFC 5512 §4.4."""
+    text = changed("[10.1.0.0/24]", f"[10.1.0.0/24]\n  carrier: encapsulation-safi\n  tunnels: [{tunnels}]")
+    config = config_of(site, text.replace("asn: 65000", IN_SAFI))
+    announcements = announcements_of(config, load_identities(config.own_keys), announcing=True)
+    (of_prefix,) = (each for each in announcements if not each.encapsulation)
+    assert colors_from(of_prefix.extended_communities) == colors
+
+
 def test_all_keys_are_announced_during_a_rollover(site: Site) -> None:
     text = GOOD.replace("identity.key\n", ROLLOVER)
     own, (tunnel,) = announced(config_of(site, text))
@@ -146,3 +222,49 @@ def test_no_key_is_announced_where_none_is_to_be(site: Site, rules: str) -> None
     # RFC 9012 §4.1: what is left of the tunnel is its type.
     assert announcement.tunnel_encapsulation is None
     assert announcement.extended_communities == (0x030C << 48 | TunnelType.IPSEC_TUNNEL,)
+
+
+COLORED = changed("[10.1.0.0/24]", "[10.1.0.0/24]\n  tunnels: [{type: ip-in-ip-ipsec-transport, color: 7}, {type: T}]")
+TYPE_4, TYPE_5 = 0x030C << 48 | 4, 0x030C << 48 | 5
+
+
+def only_announcement(config: Config) -> Announcement:
+    (announcement,) = announcements_of(config, load_identities(config.own_keys), announcing=True)
+    return announcement
+
+
+def test_the_community_stands_in_for_the_attribute(site: Site) -> None:
+    """Beside it, too, where nobody is to authenticate by a hash."""
+    pinned = only_announcement(config_of(site, COLORED.replace("{type: T}", "{type: ipsec-tunnel-mode}")))
+    value = pinned.tunnel_encapsulation
+    assert value is not None
+    assert pinned.extended_communities == (int(attribute_digest(value)),)
+    assert without_attribute(pinned).extended_communities == (TYPE_5, TYPE_4)
+    assert without_attribute(pinned).tunnel_encapsulation is None
+
+    text = f"{COLORED}trust: {{authorities: [ca.pem]}}\n".replace("identity.key\n", ROLLOVER)
+    pki = only_announcement(config_of(site, text.replace("{type: T}", "{type: ipsec-tunnel-mode}")))
+    assert pki.tunnel_encapsulation is not None
+    assert pki.extended_communities == (TYPE_5, TYPE_4, int(attribute_digest(pki.tunnel_encapsulation)))
+    assert [tunnel.type for tunnel in decode(pki.tunnel_encapsulation, Carrier.UNICAST).tunnels] == [5], (
+        "RFC 9012 §4.1: of a tunnel that has a type alone there is no TLV"
+    )
+    assert without_attribute(pki).extended_communities == (TYPE_5, TYPE_4)
+
+
+def test_a_bare_tunnel_beside_a_colored_one_of_its_type_has_a_tlv(site: Site) -> None:
+    """The community would be taken for the coloured one."""
+    text = f"{COLORED}trust: {{authorities: [ca.pem]}}\n".replace("identity.key\n", ROLLOVER)
+    both = only_announcement(config_of(site, text.replace("{type: T}", "{type: ip-in-ip-ipsec-transport}")))
+    assert both.tunnel_encapsulation is not None
+    tunnels = decode(both.tunnel_encapsulation, Carrier.UNICAST).tunnels
+    assert [(tunnel.type, tunnel.color) for tunnel in tunnels] == [(5, 7), (5, None)]
+    assert both.extended_communities == (TYPE_5, int(attribute_digest(both.tunnel_encapsulation)))
+
+
+def test_who_gets_the_attribute(site: Site) -> None:
+    assert attribute_use(config_of(site, GOOD)) == {}
+    never = changed(
+        "      password_file: bgp.password\n", "      password_file: bgp.password\n      attribute: never\n"
+    )
+    assert attribute_use(config_of(site, never)) == {"2001:db8:f::fe": AttributeUse.NEVER}

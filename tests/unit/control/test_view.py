@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from softmesh.bgp.route import Neighbor, Route, SessionState
+from softmesh.bgp.route import ENCAPSULATION, UNICAST, Family, Neighbor, Route, SessionState
 from softmesh.charon.observed import ChildSa
 from softmesh.cli.status import age, lines
 from softmesh.control.progress import Progress, State
@@ -26,8 +26,8 @@ SA = ChildSa(
 )  # fmt: skip
 
 
-def view(*routes: Route, charon: str = "", planned: bool = True) -> View:
-    desired = fold(routes, policy(), [AnnouncedKeys()])
+def view(*routes: Route, charon: str = "", planned: bool = True, **changes: Any) -> View:
+    desired = fold(routes, policy(**changes), [AnnouncedKeys()])
     return View(
         now=100.0,
         endpoint=OURS,
@@ -121,6 +121,22 @@ def test_explain_tells_refusals_and_the_route_that_was_preferred() -> None:
     assert "admission.endpoints" in texts(told)
 
 
+def test_explain_of_an_endpoint_in_the_encapsulation_safi() -> None:
+    community = 0x030C000000000003
+    endpoint = Family.IPV6_ENCAPSULATION
+    spoken = route("2001:db8:f::2/128", attribute(endpoint=None), family=endpoint)
+    transmits = route("2001:db8:f::3/128", next_hop="2001:db8:f::3", communities=(community,), family=endpoint)
+    seen = view(spoken, transmits, route(), families=UNICAST | ENCAPSULATION)
+    found = {each["prefix"]: each for each in explain(seen, "2001:db8:f::2")["routes"]}
+    assert {prefix: each["result"] for prefix, each in found.items()} == {
+        spoken.key.prefix: "endpoint",
+        "10.2.0.0/24": "up",
+    }
+    assert "taken by routes with next hop 2001:db8:f::2" in texts({"routes": [found[spoken.key.prefix]]})
+    assert "2001:db8:f::2/128 (SAFI 7)" in texts({"routes": [found["10.2.0.0/24"]]})
+    assert [row["state"] for row in rows(seen) if row["remote"] == "2001:db8:f::3"] == ["refused"]
+
+
 def test_explain_takes_the_longest_prefix_for_an_address() -> None:
     seen = view(route("10.2.0.0/16", attribute()), route("10.2.3.0/24", attribute(endpoint="2001:db8:f::3", key="x")))
     assert [found["prefix"] for found in explain(seen, "10.2.3.4")["routes"]] == ["10.2.3.0/24"]
@@ -158,3 +174,24 @@ def test_a_route_without_its_label_is_not_the_softwires() -> None:
         layout = Layout(routes={prefix: Hop(softwire.interface.name, explicit_null)})
         (row,) = rows(replace(seen, desired=desired, layout=layout))
         assert row["interface"]["routes"] == routes
+
+
+def test_a_softwire_of_a_lost_session_says_for_how_long_it_is_kept() -> None:
+    seen = view(route(value=attribute(), stale_since=70.0))
+    (row,) = rows(seen)
+    assert (row["stale"], row["kept_for"]) == (True, 270.0)
+    assert "(stale; kept for 270 s more)" in "\n".join(lines(status(seen)))
+    (told,) = explain(seen, "10.2.0.0/24")["routes"]
+    (step,) = [step["text"] for step in told["steps"] if step["step"] == "stale"]
+    assert step == "its session was lost, or refreshed without it, 30.0 s ago; kept for 270 s more"
+    (fresh,) = rows(view(route(value=attribute())))
+    assert (fresh["stale"], fresh["kept_for"]) == (False, None)
+
+
+def test_paths_are_told_apart() -> None:
+    seen = view(route(value=attribute(), path_id="0.0.0.5"), route(value=attribute(), path_id="0.0.0.6"))
+    (row,) = [row for row in rows(seen) if row["routes"][0]["path_id"] == "0.0.0.5"]
+    assert row["state"] == "up"
+    assert "10.2.0.0/24 from 2001:db8:f::fe (path 0.0.0.5)" in "\n".join(lines(status(seen)))
+    texts = [told["steps"][0]["text"] for told in explain(seen, "10.2.0.0/24")["routes"]]
+    assert [text.split(", ")[1] for text in texts] == ["path 0.0.0.5", "path 0.0.0.6"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
+from softmesh.bgp.announcement import without_attribute
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.charon.selector import parse_selector
 from softmesh.control.audit import evidence
@@ -174,8 +176,7 @@ def _authenticator(node: Node) -> Finding:
         return not_applicable(
             f"announce.authenticator is off: {counted(0, tunnels, 'tunnel')} announced with one (its use is optional)"
         )
-    told = set(node.facts.told or ())
-    untold = sorted(each.prefix for each in node.announced if each not in told)
+    untold, without = _unheard(node)
     ours = ", ".join(f"{identity.authenticator.hex()} ({identity.kind})" for identity in node.own)
     return conclude(
         [
@@ -188,9 +189,29 @@ def _authenticator(node: Node) -> Finding:
         warns=[
             *([f"without one: {listed(missing)}"] if missing else []),
             *([f"ExaBGP was not told of {listed(untold)}, or the hook's file cannot be read"] if untold else []),
+            *([f"without attribute 23, and so without one, to {listed(without)}"] if without else []),
         ],
         remedy="restart softmesh run; see problem in softmesh status for what ExaBGP refused",
     )
+
+
+def _unheard(node: Node) -> tuple[list[str], list[str]]:
+    """The prefixes ExaBGP was not told of as we want them, and the neighbours that attribute 23 is left out for."""
+    untold, without = [], set[str]()
+    told = node.facts.told or ()
+    for announcement in node.announced:
+        bare = replace(without_attribute(announcement), neighbors=None)
+        left_out = {
+            neighbor
+            for each in told
+            if announcement.tunnel_encapsulation is not None and replace(each, neighbors=None) == bare
+            for neighbor in each.neighbors or ()
+        }
+        rest = None if announcement.neighbors is None else announcement.neighbors - left_out
+        if rest != frozenset() and replace(announcement, neighbors=rest) not in told:
+            untold.append(announcement.prefix)
+        without |= left_out
+    return sorted(untold), sorted(without)
 
 
 def _key_pair(node: Node) -> Finding:
