@@ -67,11 +67,13 @@ class Authority:
             .sign(self._key, None)
         )
 
-    def certify_file(self, private_key: Path, names: Iterable[str], path: Path) -> x509.Certificate:
+    def certify_file(
+        self, private_key: Path, names: Iterable[str], path: Path, *, expired: bool = False
+    ) -> x509.Certificate:
         """Certify the key of a file, and write the certificate."""
         key = load_pem_private_key(private_key.read_bytes(), None).public_key()
         assert not isinstance(key, x509.Certificate)
-        certificate = self.certify(key, names)  # type: ignore[arg-type]
+        certificate = self.certify(key, names, expired=expired)  # type: ignore[arg-type]
         path.write_bytes(certificate.public_bytes(Encoding.PEM))
         return certificate
 

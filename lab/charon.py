@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -52,8 +51,9 @@ class Charon:
             f"{extra}\n}}\n"
         )
 
-    def _start(self) -> Process:
+    def _start(self, *wrapper: str) -> Process:
         process = self.namespace.start(
+            *wrapper,
             *self.release.argv("charon-systemd"),
             log=f"{self.namespace.name}/charon.log",
             env={"STRONGSWAN_CONF": str(self._configuration)},
@@ -77,9 +77,12 @@ class Charon:
         """Stop it in order: its peers receive DELETEs."""
         self.process.stop()
 
-    def start(self) -> None:
-        """Start it again after it was killed or stopped, with nothing in its memory."""
-        self.process = self._start()
+    def start(self, *wrapper: str) -> None:
+        """Start it again after it was killed or stopped, with nothing in its memory.
+
+        ``wrapper``: the beginning of a command line that runs the rest of it.
+        """
+        self.process = self._start(*wrapper)
 
     def restart(self) -> None:
         """Stop it, and start it again."""
@@ -87,17 +90,12 @@ class Charon:
         self.start()
 
     def freeze(self) -> None:
-        """SIGSTOP: it hangs with its sockets open; returns when the last of its threads does."""
-        self.process.signal(signal.SIGSTOP)
-        threads = Path(f"/proc/{self.process.pid}/task")
-        eventually(
-            lambda: all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in threads.glob("*/stat")),
-            within=5, what="every thread of charon has stopped", every=0.005,
-        )  # fmt: skip
+        """SIGSTOP: it hangs with its sockets open."""
+        self.process.freeze()
 
     def thaw(self) -> None:
         """SIGCONT."""
-        self.process.signal(signal.SIGCONT)
+        self.process.thaw()
 
     def swanctl(self, *arguments: str) -> str:
         """What ``swanctl`` prints."""

@@ -65,6 +65,10 @@ class Flooder:
 
     def _start(self, fifo: Path, peer: str | None) -> Process:
         over_v6 = self.mesh.plan.direction.core == 6
+        password = self.mesh.password if peer else self.mesh.reflector.password
+        signed = ""
+        if password:
+            signed = f'  md5-base64 true; md5-password "{base64.b64encode(password.encode()).decode()}";\n'
         nexthop = "nexthop { ipv4 unicast ipv6; }" if over_v6 else ""
         script = self.home / "pipe.sh"
         script.write_text(f"exec 3<&0\ncat <&3 >{self._heard} &\nexec cat {fifo}\n")
@@ -75,7 +79,7 @@ class Flooder:
             f"  router-id 10.255.0.{self.number}; local-address {self.endpoint};\n"
             f"  local-as {self.asn}; peer-as {ASN};\n"
             f"{'  passive true;' if peer else ''}\n"
-            f'  md5-base64 true; md5-password "{base64.b64encode(self.mesh.password.encode()).decode()}";\n'
+            f"{signed}"
             f"  capability {{ route-refresh enable; {'nexthop enable; ' if over_v6 else ''}}}\n"
             f"  family {{ ipv4 unicast; ipv6 unicast; }}\n  {nexthop}\n"
             "  api { processes [ pipe ]; neighbor-changes; receive { parsed; update; } }\n}\n"

@@ -339,6 +339,10 @@ class Mesh:
     def close(self) -> None:
         """Remove it all, and the files with it: a mesh built next starts from nothing."""
         for afbr in self.afbrs.values():
+            if afbr.bridge is not None and afbr.bridge.running:
+                # Each takes half a second to end, all of them no more.
+                afbr.bridge.signal(signal.SIGTERM)
+        for afbr in self.afbrs.values():
             afbr.close()
         for reflector in self.reflectors:
             reflector.namespace.close()

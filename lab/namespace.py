@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from lab.eventually import PATIENCE
+from lab.eventually import PATIENCE, eventually
 
 LAB = Path("/run/lab")
 """Sockets and logs of a lab; a tmpfs of the sandbox's own."""
 
 PACKAGES = {
     "ip": "iproute2",
+    "bridge": "iproute2",
     "ping": "iputils-ping",
     "bird": "bird2",
     "birdc": "bird2",
@@ -91,9 +92,40 @@ class Process:
         self._popen.kill()
         self._popen.wait()
 
+    def freeze(self) -> None:
+        """SIGSTOP: it hangs with its sockets open; returns when the last of its threads does."""
+        freeze(self.pid)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.signal(signal.SIGCONT)
+
     def tail(self, lines: int = 30) -> str:
         """The last lines of its output."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def freeze(pid: int) -> None:
+    """SIGSTOP to a process, one of another's children too; returns when the last of its threads has stopped."""
+    os.kill(pid, signal.SIGSTOP)
+    threads = Path(f"/proc/{pid}/task")
+    eventually(
+        lambda: all(_state(stat) == "T" for stat in threads.glob("*/stat")), within=5,
+        what=f"every thread of process {pid} has stopped", every=0.005,
+    )  # fmt: skip
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process has: it is not there, or waits to be reaped."""
+    try:
+        return _state(Path(f"/proc/{pid}/stat")) == "Z"
+    except OSError:
+        return True
+
+
+def _state(stat: Path) -> str:
+    """proc(5): the letter behind the name, which may have blanks and parentheses itself."""
+    return stat.read_text().rpartition(")")[2].split()[0]
 
 
 class Namespace:

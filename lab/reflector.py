@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
@@ -87,11 +86,11 @@ class Reflector(ABC):
 
     def freeze(self) -> None:
         """SIGSTOP: it hangs with its sessions open."""
-        self.process.signal(signal.SIGSTOP)
+        self.process.freeze()
 
     def thaw(self) -> None:
         """SIGCONT."""
-        self.process.signal(signal.SIGCONT)
+        self.process.thaw()
 
 
 ReflectorMaker: TypeAlias = Callable[[Namespace, str, Sequence[str], str | None], Reflector]

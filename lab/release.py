@@ -30,10 +30,13 @@ class Release:
     """Root file system; None: this machine's."""
 
     def argv(self, name: str) -> list[str]:
-        """The command that starts a program of this release; raises MissingProgram where it has none."""
+        """The command that starts a program of this release; raises MissingProgram where it has none.
+
+        Where two have one name: ``frr/bgpd`` is FRR's, ``bgpd`` OpenBGPD's.
+        """
         if self.root is None:
             return [program(name)]
-        for directory in ("usr/sbin", "usr/bin", "usr/lib/frr", "sbin", "bin"):
+        for directory in ("usr/sbin", "usr/bin", "usr/lib", "sbin", "bin"):
             if (self.root / directory / name).is_file():
                 return [program("chroot"), str(self.root), f"/{directory}/{name}"]
         raise MissingProgram(f"{name} is not in {self.root}: rm -r {self.root} && make roots")
