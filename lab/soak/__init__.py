@@ -1,0 +1,1 @@
+"""A mesh of real daemons under random events for a while, and what must hold all the time."""
