@@ -25,15 +25,33 @@ demo: packages venv ## Show the main job on real daemons (root; sets everything 
 	lab/sandbox $(CURDIR)/$(PY) -m lab.demo
 
 .PHONY: test
-test: packages venv lint test-unit test-lab test-vm ## Everything CI runs (root; sets everything up)
+test: packages venv lint test-unit test-daemons test-vm ## Everything CI runs (root; sets everything up)
 
 .PHONY: test-unit
 test-unit: venv ## Unit and property tests: neither root nor daemons
 	$(PY) -m pytest tests/unit tests/property
 
+# Each in a sandbox of its own, two at once: real daemons mostly wait. The output of each comes in one piece.
+.PHONY: test-daemons
+test-daemons: packages venv roots .venv-exabgp42/.installed ## test-lab, test-faults and test-releases (root)
+	$(MAKE) --jobs=2 --output-sync=target test-lab test-faults test-releases
+
 .PHONY: test-lab
 test-lab: packages venv .venv-exabgp42/.installed ## Lab tests: real daemons in network namespaces (root)
 	lab/sandbox $(CURDIR)/$(PY) -m pytest -v tests/lab
+
+.PHONY: test-faults
+test-faults: packages venv ## Every part stopped, killed and hung, at rest and while converging, as a table (root)
+	lab/sandbox $(CURDIR)/$(PY) -m pytest -v tests/faults
+
+.PHONY: test-releases
+test-releases: packages venv roots .venv-exabgp42/.installed ## Reflectors and strongSwan of Debian 12, 13 and testing (root)
+	lab/sandbox $(CURDIR)/$(PY) -m pytest -v tests/releases
+
+# A failure leaves a file to have it again: make soak REPLAY=FILE
+.PHONY: soak
+soak: packages venv ## Random events against a mesh of real daemons for MINUTES (default 30), SEED=n to have one again (root)
+	lab/sandbox $(CURDIR)/$(PY) -m lab.soak --minutes $(or $(MINUTES),30) $(and $(SEED),--seed $(SEED)) $(and $(REPLAY),--replay $(REPLAY))
 
 # Guests are slow and use one core each: several at once, each with its output in one piece.
 GUEST_TESTS := -v --timeout=900 -p no:cacheprovider -p no:hypothesispytest
@@ -58,6 +76,15 @@ evidence: ## Run test-vm and write docs/shown.md from what it showed (root)
 	$(PY) -m lab.evidence "$$log" > docs/shown.md
 	rm "$$log"
 
+.PHONY: tables
+tables: ## Run test-faults and test-releases and write docs/faults.md, support.md and reflectors.md (root)
+	log=$$(mktemp)
+	$(MAKE) test-faults test-releases | tee "$$log"
+	$(PY) -m lab.fault_table "$$log"
+	$(PY) -m lab.support_table "$$log"
+	$(PY) -m lab.reflector_table "$$log"
+	rm "$$log"
+
 .PHONY: lint
 lint: venv ## ruff and mypy
 	$(VENV)/bin/ruff check .
@@ -71,8 +98,8 @@ picture: packages venv ## Draw docs/mesh.svg, record docs/demo.txt and the READM
 	$(PY) -m lab.transcript
 
 .PHONY: fuzz
-fuzz: venv ## Mutate attributes for MINUTES (default 5)
-	$(PY) -m fuzz.decode $(or $(MINUTES),5)
+fuzz: venv ## Hostile input to every parser for MINUTES (default 5)
+	$(PY) -m fuzz $(or $(MINUTES),5)
 
 .PHONY: bench
 bench: packages venv ## Benchmarks: decode, fold, hook, converge (root)
