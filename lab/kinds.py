@@ -62,12 +62,12 @@ def _settle(mesh: Mesh, case: Case, *, there: bool = True) -> Callable[[Afbr], N
         announced = case.tunnel in ANNOUNCED
         afbr.settings["select"] = {"tunnels": [case.tunnel] if announced else ["mpls-in-ip-ipsec-transport"]}
         afbr.settings["announce"]["tunnels"] = [{"type": case.tunnel if announced else "ipsec-tunnel-mode"}]
-        afbr.settings["softwires"] = [] if announced or not there else [_configured(mesh, case, other)]
+        afbr.settings["softwires"] = [] if announced or not there else [configured(mesh, case, other)]
 
     return change
 
 
-def _configured(mesh: Mesh, case: Case, other: Afbr) -> dict[str, Any]:
+def configured(mesh: Mesh, case: Case, other: Afbr) -> dict[str, Any]:
     """A configured softwire to another router."""
     return {
         "remote": other.endpoint,

@@ -106,10 +106,12 @@ def counted(now: list[int], before: list[int], expected: int) -> bool:
 class Pinger:
     """Pings from one island to another until it is stopped, and knows when answers come and when they do not."""
 
-    def __init__(self, mesh: Mesh, source: Afbr, destination: Afbr, *, interval: float = 0.05) -> None:
-        """Begin; ``interval`` in seconds."""
+    def __init__(
+        self, mesh: Mesh, source: Afbr, destination: Afbr, *, interval: float = 0.05, host: str | None = None
+    ) -> None:
+        """Begin; ``interval`` in seconds. ``host``: another than the island's first."""
         self._process = source.island.start(
-            *(program("ping"), "-n", "-i", f"{interval:g}", mesh.plan.host(destination.number, 10)),
+            *(program("ping"), "-n", "-i", f"{interval:g}", host or mesh.plan.host(destination.number, 10)),
             log=f"{source.island.name}/ping.out",
         )
         self._log = self._process.log

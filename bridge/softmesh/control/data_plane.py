@@ -18,7 +18,7 @@ from softmesh.config.values import Guards
 from softmesh.control.fabric import fabric_of
 from softmesh.control.plan import Plan
 from softmesh.control.settings import blackholes_of, guard_of
-from softmesh.control.wanted_layout import bearing, devices_for, encapsulated, guarded, installed, routes_for
+from softmesh.control.wanted_layout import bearing, devices_for, encapsulated, guarded, installed, led, routes_for
 from softmesh.dataplane import difference
 from softmesh.dataplane.ability import kernel_ability
 from softmesh.dataplane.guard import Guard
@@ -186,6 +186,10 @@ class DataPlane:
                 )
         return reasons
 
+    def led(self, desired: Desired) -> Mapping[SoftwireId, frozenset[Address]]:
+        """By softwire, the endpoints that routes for its destinations lead to as yet, where that is not into it."""
+        return led(desired, self._plane.state.layout)
+
     async def dropped(self) -> Mapping[str, int]:
         """Packets that the guards dropped, by rule; also where the configuration wants none and they still stand."""
         return await self._plane.counters()
@@ -201,7 +205,8 @@ class DataPlane:
 
     def _routes(self, desired: Desired, plan: Plan, *, may_remove: bool) -> tuple[Step, ...]:
         found = self._plane.state.layout
-        routes = routes_for(desired, plan.standing, bearing(plan.standing_in, found), found)
+        carrying = (*plan.standing_in, *(sa for sas in plan.installed.values() for sa in sas))
+        routes = routes_for(desired, plan.standing, plan.lacking, bearing(carrying, found), found)
         return difference.routes(Layout(routes=routes), found, may_remove=may_remove, source=self._source)
 
     def _surplus(self, desired: Desired, observed: Observed, *, may_remove: bool) -> tuple[Step, ...]:

@@ -24,20 +24,24 @@ from softmesh.charon.actions import (
 )
 from softmesh.charon.connection import Child, Connection
 from softmesh.charon.failure import Failure, explain
+from softmesh.charon.incarnation import incarnation
 from softmesh.charon.observed import INSTALLED, ChildSa, IkeSa, Observed
 from softmesh.charon.render import merge, render
 from softmesh.charon.verify import verify, verify_peer
-from softmesh.control.progress import Pace, Progress, State, backoff, elected, takeover_at
+from softmesh.control.progress import Pace, Progress, State, backoff, elected, takeover_at, tidy_at
 from softmesh.control.succession import Claim, removals
 from softmesh.mesh.certificate import supersedes
+from softmesh.mesh.credential import OwnKey
 from softmesh.mesh.desired import Desired
 from softmesh.mesh.identity import Identity
 from softmesh.mesh.refusal import Refusal, Rule
-from softmesh.mesh.softwire import Level, Mode, Softwire, SoftwireId
+from softmesh.mesh.softwire import Address, Level, Mode, Network, Softwire, SoftwireId
 
 _HALF_OPEN = frozenset({"CREATED", "CONNECTING"})
 _AUTHENTICATED = frozenset({"ESTABLISHED", "REKEYING"})
 _CREATING_CHILD = "CHILD_CREATE"
+_DELETING_CHILD = "CHILD_DELETE"
+"""Deletions wait for the peer, one by one. Asked for again meanwhile, each would be one more in the queue."""
 _UNTRUSTED = frozenset({Rule.KEY, Rule.CERTIFICATE})
 """Why a softwire is pending whose peer we would not let in."""
 
@@ -54,13 +58,17 @@ class Plan:
     """The CHILD SAs that carry each softwire."""
     standing_in: tuple[ChildSa, ...] = ()
     """CHILD SAs of an earlier configuration that stay until what takes over from them is up."""
+    lacking: Mapping[SoftwireId, tuple[Child, ...]] = field(default_factory=dict)
+    """What softwires lack, or have only just got, whose traffic may still go by the way it went before."""
     puzzling: bool = False
     """Whether some softwire has lacked an SA for so long that charon's log is worth listening to."""
+    unlisted: frozenset[SoftwireId] = frozenset()
+    """Softwires of which charon cannot say what SAs they have: nothing is done to them."""
 
     @property
     def standing(self) -> frozenset[SoftwireId]:
-        """Softwires with at least one CHILD SA that carries traffic and is what was asked for."""
-        return frozenset(wire for wire, sas in self.installed.items() if sas)
+        """Softwires with a CHILD SA that carries traffic and is what was asked for; or so it must be presumed."""
+        return frozenset(wire for wire, sas in self.installed.items() if sas) | self.unlisted
 
 
 def plan(
@@ -76,6 +84,8 @@ def plan(
     blocked: Mapping[SoftwireId, str] | None = None,
     retired: Collection[str] = (),
     revocation_lists: Sequence[bytes] = (),
+    led: Mapping[SoftwireId, frozenset[Address]] | None = None,
+    endpoints: Sequence[Network] = (),
 ) -> Plan:
     """Plan one pass.
 
@@ -83,12 +93,21 @@ def plan(
     ignorance). ``failures`` says by connection why its last attempt failed, where charon told. ``blocked`` are
     softwires that must carry nothing, each with the reason: what they need in the kernel is not there. Even on
     ignorance nothing of them is left. ``own``: our keys, that which we prefer first. ``retired``: identifiers of keys
-    that were ours and that charon shall forget. ``revocation_lists``: CRLs in DER that it shall have.
+    that were ours and that charon shall forget. ``revocation_lists``: CRLs in DER that it shall have. ``led``: by
+    softwire, endpoints that routes for its destinations lead to as yet, other than into it. ``endpoints``: where peers
+    are admitted.
     """
+    led = led or {}
     own_keys = tuple(identity.own_key for identity in own)
+    occupied = frozenset(sa.connection for sa in observed.ike_sas)
+
+    def connections_of(softwire: Softwire, keys: tuple[OwnKey, ...] = own_keys) -> tuple[Connection, ...]:
+        loaded = observed.connections
+        return tuple(incarnation(each, loaded=loaded, occupied=occupied) for each in render(softwire, keys))
+
     mute = {wire for wire, softwire in desired.softwires.items() if not render(softwire, own_keys)}
     blocked = {**dict.fromkeys(mute, "there is nothing by which we and the peer could authenticate"), **(blocked or {})}
-    rendered = {wire: render(softwire, own_keys) for wire, softwire in desired.softwires.items() if wire not in blocked}
+    rendered = {wire: connections_of(softwire) for wire, softwire in desired.softwires.items() if wire not in blocked}
     wanted = {connection.name: connection for connection in merge(c for cs in rendered.values() for c in cs)}
     by_connection: dict[str, list[IkeSa]] = defaultdict(list)
     for sa in observed.ike_sas:
@@ -96,7 +115,7 @@ def plan(
 
     actions: list[Action] = []
     actions.extend(_credentials(own, retired, revocation_lists, wanted, observed, may_remove=may_remove))
-    actions.extend(_loads(wanted, observed))
+    actions.extend(_loads(wanted, _usable(own, observed)))
 
     half_open = sum(sa.state in _HALF_OPEN and sa.initiator for sa in observed.ike_sas)
     barred = {wire: softwire for wire, softwire in desired.softwires.items() if wire in blocked}
@@ -107,7 +126,7 @@ def plan(
     wakes: list[float] = []
     # Those whose turn has waited longest come first, so that the ceiling starves nobody.
     for wire in sorted(rendered, key=lambda wire: _turn(progress.get(wire), wire)):
-        preferred = {connection.name for connection in render(desired.softwires[wire], own_keys[:1])}
+        preferred = {connection.name for connection in connections_of(desired.softwires[wire], own_keys[:1])}
         planner = _SoftwirePlan(
             desired.softwires[wire], rendered[wire], preferred, by_connection, pace, now, failures or {}
         )
@@ -125,9 +144,17 @@ def plan(
                 wakes.append(patient_until)
         if now < _inherits_until(outcome, pace, now):
             children = outcome.missing or rendered[wire][0].children
-            heirs.append(Claim(desired.softwires[wire], children, rendered[wire]))
+            heirs.append(
+                Claim(
+                    desired.softwires[wire],
+                    children,
+                    rendered[wire],
+                    lacking=bool(outcome.missing) or now < outcome.progress.since + pace.settling,
+                    led_to=led.get(wire, frozenset()),
+                )
+            )
 
-    never = [render(softwire, own_keys) for softwire in barred.values()]
+    never = [connections_of(softwire) for softwire in barred.values()]
     gone = removals(
         wanted,
         observed,
@@ -142,15 +169,21 @@ def plan(
             for wire, connections in rendered.items()
         ],
         untrusted=[wire for wire, pending in desired.pending.items() if pending.refusal.rule in _UNTRUSTED],
+        endpoints=endpoints,
     )
     actions.extend(gone.actions)
-    if gone.standing_in:
+    inheriting = {claim.softwire.id: claim for claim in heirs if claim.led_to or claim.softwire.id in gone.heirs}
+    if inheriting:
         wakes.append(now + pace.poll)
     for wire in rendered:
-        remembered[wire] = _superseding(remembered[wire], now, wire in gone.heirs)
+        remembered[wire] = _superseding(remembered[wire], now, wire in inheriting)
+    lacking = {wire: claim.children for wire, claim in inheriting.items() if claim.lacking}
     # Softwires that share a connection come to the same conclusions about it.
     distinct = tuple(dict.fromkeys(actions))
-    return Plan(distinct, remembered, min(wakes, default=None), installed, gone.standing_in, puzzling)
+    dark = {sa.connection for sa in observed.ike_sas if sa.unlisted}
+    unlisted = frozenset(wire for wire, connections in rendered.items() if any(c.name in dark for c in connections))
+    wake_at = min(wakes, default=None)
+    return Plan(distinct, remembered, wake_at, installed, gone.standing_in, lacking, puzzling, unlisted)
 
 
 def _refused(before: Progress | None, reason: str, now: float) -> Progress:
@@ -199,12 +232,17 @@ def _credentials(
             yield LoadRevocationList(crl)
     secrets = {secret.name: secret for c in wanted.values() if (secret := c.secret) is not None}
     owners = {_owner(name) for name in secrets}
-    for name in sorted(observed.secrets - secrets.keys()):
+    held = observed.secrets
+    if held is None:
+        # Each was loaded before its connection.
+        usable = _usable(own, observed)
+        held = frozenset(c.secret.name for name, c in wanted.items() if c.secret is not None and name in usable)
+    for name in sorted(held - secrets.keys()):
         # charon tries every key of an owner: by the old one, too, the peer could come in on the new connection. So that
         # one goes even on ignorance.
         if may_remove or _owner(name) in owners:
             yield UnloadSecret(name)
-    for name in sorted(secrets.keys() - observed.secrets):
+    for name in sorted(secrets.keys() - held):
         yield LoadSecret(secrets[name])
 
 
@@ -213,11 +251,20 @@ def _owner(secret: str) -> str:
     return secret.rpartition("-")[0]
 
 
-def _loads(wanted: Mapping[str, Connection], observed: Observed) -> Iterable[Action]:
+def _usable(own: Iterable[Identity], observed: Observed) -> Mapping[str, frozenset[str]]:
+    """Loaded connections, each with the names of its children; none where others had charon clear its credentials.
+
+    ``swanctl --load-creds --clear`` takes from charon our keys, and also those that peers are pinned to. Connections
+    that say so stay listed, and let nobody in.
+    """
+    return observed.connections if any(identity.key_id.hex() in observed.key_ids for identity in own) else {}
+
+
+def _loads(wanted: Mapping[str, Connection], usable: Mapping[str, frozenset[str]]) -> Iterable[Action]:
     """Names carry digests, so a difference of names is a difference of content."""
     for name, connection in wanted.items():
         children = frozenset(child.name for child in connection.children)
-        if observed.connections.get(name) != children:
+        if usable.get(name) != children:
             yield LoadConnection(connection)
 
 
@@ -261,6 +308,8 @@ class _SoftwirePlan:
 
     def run(self, before: Progress | None, *, room: int, dropped: Refusal | None) -> _Outcome:
         """Verify, complete and tidy the softwire; ``room`` is how many IKE_SAs may still be opened."""
+        if unlisted := [sa.connection for sa in self._sas if sa.unlisted]:
+            return self._in_the_dark(before, unlisted[0])
         carrying, wrong = self._sort()
         missing = [child for name, child in self._children.items() if name not in carrying]
         after = self._remember(before, missing, wrong)
@@ -268,7 +317,7 @@ class _SoftwirePlan:
         wakes: list[float] = []
         moving: list[Child] = []
         if wrong:
-            self._actions.extend(action for action, _ in wrong)
+            self._actions.extend(action for action, _ in wrong if action is not None)
             wakes.append(self._now + self._pace.poll)
         elif missing:
             after, opened, wakes = self._complete(after, missing, room)
@@ -280,25 +329,30 @@ class _SoftwirePlan:
             ]
         ):
             after, opened, wakes = self._move(after, moving, room)
-        elif (surplus := self._surplus(carrying)) and elected(self._wire):
-            # Only the elected end tidies, for two that tidy at once may each close what the other keeps.
-            since = after.surplus_since if after.surplus_since is not None else self._now
-            after = replace(after, surplus_since=since)
-            if self._now >= since + self._pace.surplus_grace:
-                self._actions.extend(surplus)
-            wakes.append(max(since + self._pace.surplus_grace, self._now + self._pace.poll))
-        else:
-            after = replace(after, surplus_since=None)
+        if not wrong:
+            after = self._tidy(after, carrying, wakes, settled=not missing and not moving)
         if not moving:
             after = replace(after, moves=0, next_move=0.0)
         after = self._state(before, after, carrying, missing, dropped)
         installed = tuple(sas[0] for sas in carrying.values())
         return _Outcome(self._actions, after, installed, tuple(missing), opened, wakes)
 
-    def _sort(self) -> tuple[dict[str, list[ChildSa]], list[tuple[Action, str]]]:
-        """The CHILD SAs that carry what was asked for, newest first, by child; and how to end what is not."""
+    def _in_the_dark(self, before: Progress | None, connection: str) -> _Outcome:
+        """Do nothing: neither beside SAs that nobody can see, nor to them."""
+        since = before.since if before is not None and before.state is State.DEGRADED else self._now
+        reason = (
+            "charon has too many CHILD SAs with this peer to list them (512 KiB a VICI message), so none is set up or "
+            f"closed; to begin anew: swanctl --terminate --ike {connection}"
+        )
+        return _Outcome([], Progress(State.DEGRADED, since, reason), (), (), 0, [])
+
+    def _sort(self) -> tuple[dict[str, list[ChildSa]], list[tuple[Action | None, str]]]:
+        """The CHILD SAs that carry what was asked for, newest first, by child; and how to end what is not.
+
+        None where that is under way.
+        """
         carrying: dict[str, list[ChildSa]] = {}
-        wrong: list[tuple[Action, str]] = []
+        wrong: list[tuple[Action | None, str]] = []
         peers = {connection.name: connection for connection in self._connections}
         for ike in self._sas:
             stranger = verify_peer(ike, peers[ike.connection]) if ike.state in _AUTHENTICATED else None
@@ -312,6 +366,8 @@ class _SoftwirePlan:
                 reason = verify(sa, child, ike)
                 if reason is None:
                     carrying.setdefault(sa.name, []).append(sa)
+                elif _DELETING_CHILD in ike.tasks:
+                    wrong.append((None, reason))
                 else:
                     wrong.append((TerminateChild(sa.unique_id, sa.name), reason))
         for sas in carrying.values():
@@ -324,7 +380,7 @@ class _SoftwirePlan:
         return not by_preference, sa.state != INSTALLED, sa.installed_for, -int(sa.unique_id or 0)
 
     def _remember(
-        self, before: Progress | None, missing: Sequence[Child], wrong: Sequence[tuple[Action, str]]
+        self, before: Progress | None, missing: Sequence[Child], wrong: Sequence[tuple[Action | None, str]]
     ) -> Progress:
         base = before or Progress(State.WANTED, self._now)
         if not missing:
@@ -386,16 +442,34 @@ class _SoftwirePlan:
         after = replace(after, moves=moves, next_move=self._now + backoff(self._wire, moves, self._pace))
         return after, int(established is None), [self._now + self._pace.poll]
 
-    def _surplus(self, carrying: Mapping[str, Sequence[ChildSa]]) -> list[Action]:
-        """SAs that carry nothing another does not: all but the newest for each child, and IKE_SAs left without any."""
+    def _tidy(
+        self, after: Progress, carrying: Mapping[str, Sequence[ChildSa]], wakes: list[float], *, settled: bool
+    ) -> Progress:
+        """Close what is surplus, once it is nobody's business but ours any more."""
+        surplus = self._surplus(carrying, settled=settled)
+        if not surplus:
+            return replace(after, surplus_since=None)
+        since = after.surplus_since if after.surplus_since is not None else self._now
+        due = tidy_at(self._wire, since, self._pace)
+        if self._now >= due:
+            self._actions.extend(surplus)
+        wakes.append(max(due, self._now + self._pace.poll))
+        return replace(after, surplus_since=since)
+
+    def _surplus(self, carrying: Mapping[str, Sequence[ChildSa]], *, settled: bool) -> list[Action]:
+        """SAs that carry nothing another does not: all but the newest for each child, and IKE_SAs left without any.
+
+        Until the softwire is ``settled`` an IKE_SA without any may yet get what it lacks.
+        """
         actions: list[Action] = []
         kept = {sas[0].unique_id for sas in carrying.values()}
         for ike in self._sas:
             surplus = [sa for sa in ike.children if sa.name in self._children and sa.unique_id not in kept]
             # Others of its CHILD SAs may be another softwire's, or stand in for what is still to come.
-            if ike.state == "ESTABLISHED" and not any(sa.carries and sa not in surplus for sa in ike.children):
+            idle = not any(sa.carries and sa not in surplus for sa in ike.children)
+            if settled and idle and ike.state == "ESTABLISHED":
                 actions.append(TerminateIke(ike.unique_id, ike.connection))
-            else:
+            elif _DELETING_CHILD not in ike.tasks:
                 actions.extend(TerminateChild(sa.unique_id, sa.name) for sa in surplus if sa.state == INSTALLED)
         return actions
 

@@ -64,6 +64,8 @@ class Pace:
     """How long surplus SAs are left alone: a rekeying has two for a moment."""
     succession: float = 30.0
     """How long an SA of a superseded configuration may outlive it while its successor comes up."""
+    settling: float = 0.5
+    """How long a new SA stands before it takes over: the peer has its half, and its own routes, a moment later."""
     patience: float = 1.0
     """How long an SA may be missing before charon's log is listened to for the reason, which is not cheap."""
     poll: float = 0.25
@@ -84,6 +86,14 @@ def backoff(wire: SoftwireId, attempts: int, pace: Pace) -> float:
 def takeover_at(wire: SoftwireId, missing_since: float, pace: Pace) -> float:
     """When this end may initiate: at once if elected, else after ``pace.takeover`` and up to half of it as jitter."""
     return missing_since if elected(wire) else missing_since + pace.takeover * (1 + jitter(wire, 0) / 2)
+
+
+def tidy_at(wire: SoftwireId, since: float, pace: Pace) -> float:
+    """When this end may close what is surplus ``since`` then: the elected one first.
+
+    Two that tidy at once may each close what the other keeps; yet the elected one may be unable to.
+    """
+    return takeover_at(wire, since + pace.surplus_grace, pace)
 
 
 def jitter(wire: SoftwireId, salt: int) -> float:

@@ -7,11 +7,13 @@ answered with an ICMP error that quotes it in the clear. Routes come after the S
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
 
 from softmesh.bgp.codepoints import TunnelType
+from softmesh.charon.connection import Child
 from softmesh.charon.observed import ChildSa, Observed
+from softmesh.charon.selector import overlap
 from softmesh.dataplane.guard import Guarded
 from softmesh.dataplane.layout import Device, Hop, KernelState, Layout
 from softmesh.dataplane.mtu import inner_mtu
@@ -58,26 +60,49 @@ def _device(
 
 
 def routes_for(
-    desired: Desired, standing: Collection[SoftwireId], bearing: Collection[str], found: Layout
+    desired: Desired,
+    standing: Collection[SoftwireId],
+    lacking: Mapping[SoftwireId, Sequence[Child]],
+    bearing: Collection[str],
+    found: Layout,
 ) -> Mapping[Network, Hop]:
     """The routes into interfaces.
 
-    ``standing``: softwires with an SA that carries traffic. ``bearing``: interfaces of SAs that stand in for those that
-    are to come: a route stays in such a one until the softwire that is to have it stands.
+    ``standing``: softwires with an SA that carries traffic. ``lacking``: what softwires still lack for which something
+    else stands in; ``bearing``: interfaces that SAs are bound to. A route stays in such a one until the softwire that
+    is to have it has all it takes for it.
     """
     routes: dict[Network, Hop] = {}
-    for wire, softwire in desired.softwires.items():
-        if not softwire.may_initiate:
-            # Its peer does not want to be sent to (RFC 5566 §4.1, tunnel type 3).
-            continue
+    for wire, softwire in _sending(desired):
+        children = lacking.get(wire, ())
         for prefix in softwire.prefixes:
             held = found.routes.get(prefix)
-            if wire not in standing:
-                if held is not None and held.device in bearing:
-                    routes[prefix] = held
-            elif softwire.interface is not None:
+            if held is not None and held.device in bearing and _concerns(children, softwire, prefix):
+                routes[prefix] = held
+            elif wire in standing and softwire.interface is not None:
                 routes[prefix] = hop_of(softwire, softwire.interface)
     return routes
+
+
+def led(desired: Desired, found: Layout) -> Mapping[SoftwireId, frozenset[Address]]:
+    """By softwire, the endpoints that routes for its destinations lead to, where that is not into it."""
+    elsewhere: dict[SoftwireId, frozenset[Address]] = {}
+    for wire, softwire in _sending(desired):
+        own = None if softwire.interface is None else hop_of(softwire, softwire.interface)
+        held = {hop.device for prefix in softwire.prefixes if (hop := found.routes.get(prefix)) not in {None, own}}
+        if devices := held & found.devices.keys():
+            elsewhere[wire] = frozenset(found.devices[name].remote for name in devices)
+    return elsewhere
+
+
+def _sending(desired: Desired) -> Iterator[tuple[SoftwireId, Softwire]]:
+    """The softwires but those whose peer does not want to be sent to (RFC 5566 §4.1, tunnel type 3)."""
+    return ((wire, softwire) for wire, softwire in desired.softwires.items() if softwire.may_initiate)
+
+
+def _concerns(children: Sequence[Child], softwire: Softwire, prefix: Network) -> bool:
+    """Whether any of a softwire's children carries packets to a prefix."""
+    return any(softwire.mode is Mode.TRANSPORT or overlap(child.remote_ts, str(prefix)) for child in children)
 
 
 def hop_of(softwire: Softwire, interface: Interface) -> Hop:
@@ -113,7 +138,9 @@ def _host(selector: str) -> str:
 def encapsulated(observed: Observed) -> frozenset[Address]:
     """Endpoints whose SAs go in UDP (RFC 3948)."""
     return frozenset(
-        ip_address(ike.remote_host) for ike in observed.ike_sas if any(child.encap for child in ike.children)
+        ip_address(ike.remote_host)
+        for ike in observed.ike_sas
+        if ike.remote_host and any(child.encap for child in ike.children)
     )
 
 
@@ -128,8 +155,13 @@ def guarded(desired: Desired, state: KernelState) -> Guarded:
         by_peer[wire.remote] |= frozenset(softwire.prefixes)
         if softwire.interface is not None:
             peers[softwire.interface.name] = wire.remote
+    wanted = frozenset().union(*by_peer.values())
+    for prefix, hop in state.layout.routes.items():
+        # It moves to another peer, and this one has not heard yet, or is the same under an older address.
+        if prefix in wanted and hop.device in state.layout.devices:
+            by_peer[peers[hop.device]] |= frozenset({prefix})
     return Guarded(
-        destinations=frozenset().union(*by_peer.values()),
+        destinations=wanted,
         core_devices=frozenset(path.device for path in state.core.values()),
         sources={name: by_peer[remote] for name, remote in peers.items()},
         # An interface for IP in IP is one for labelled packets too, whether or not they are asked for just now.

@@ -182,11 +182,37 @@ def test_orphaned_sa_of_ours_is_terminated() -> None:
     assert kinds(planned(desired(), world).actions) == [TerminateIke]
 
 
-def test_unloaded_by_somebody_else_is_loaded_again_without_touching_the_sa() -> None:
+def test_unloaded_by_somebody_else_is_made_anew_before_the_old_sa_goes() -> None:
+    """The IKE_SA that stands will never learn of a child that comes later: seen in a soak."""
     world = World()
-    settled(desired(softwire()), world)
+    outcome = settled(desired(softwire()), world)
+    (old,) = world.sas
+    for start in (100.0, 200.0, 300.0):
+        world.connections.clear()
+        world.applied.clear()
+        outcome = settled(desired(softwire()), world, start=start, progress=outcome.progress)
+        assert kinds(tuple(world.applied)) == [LoadConnection, Initiate]
+        outcome = settled(desired(softwire()), world, start=start + 50, progress=outcome.progress)
+        assert kinds(tuple(world.applied[2:])) == [TerminateIke]
+        (new,) = world.sas
+        assert new.connection != old.connection
+        assert new.connection in world.connections
+        assert the(outcome).state is State.UP
+        old = new
+
+
+def test_what_stands_under_another_name_gets_its_further_children_there() -> None:
+    world = World()
+    outcome = settled(desired(softwire()), world)
     world.connections.clear()
-    assert kinds(planned(desired(softwire()), world).actions) == [LoadConnection]
+    outcome = settled(desired(softwire()), world, progress=outcome.progress)
+    (name,) = world.connections
+    settled(desired(softwire(sites=2)), world, progress=outcome.progress)
+    assert [*world.connections] == [name]
+    assert [len(sa.children) for sa in world.sas] == [2]
+    settled(desired(), world)
+    assert not world.connections
+    assert not world.sas
 
 
 @pytest.mark.parametrize(
@@ -249,6 +275,33 @@ def test_duplicate_is_closed_by_the_elected_end_after_a_grace() -> None:
         later = planned(wanted, world, 100.0 + PACE.surplus_grace, first.progress)
         world.apply(later.actions)
         assert world.sas == ([new] if closes else [old, new])
+
+
+def test_duplicate_is_closed_though_something_else_is_missing() -> None:
+    """Which may be for ever: a peer that does not carry one of the prefixes."""
+    world, wanted = World(), desired(softwire(sites=2))
+    before = planned(wanted, world)
+    world.apply(before.actions)
+    (held,) = world.sas[0].children
+    world.establish(world.sas[0].connection, held.name, anew=True)
+    first = planned(wanted, world, 100.0, before.progress)
+    assert the(first).state is State.DEGRADED
+    later = planned(wanted, world, 100.0 + PACE.surplus_grace, first.progress)
+    assert kinds(later.actions).count(TerminateChild) == 1
+    assert TerminateIke not in kinds(later.actions), "on that IKE_SA what is missing may come up"
+
+
+def test_duplicate_is_closed_by_the_other_end_where_the_elected_one_does_not() -> None:
+    world, wanted = World(), desired(softwire(LOWER))
+    world.apply(planned(wanted, world).actions)
+    ((name, connection),) = world.connections.items()
+    for _ in range(2):
+        world.establish(name, connection.children[0].name, anew=True)
+    outcome = settled(wanted, world)
+    assert outcome.wake_at is not None
+    assert PACE.surplus_grace + PACE.takeover <= outcome.wake_at <= PACE.surplus_grace + 1.5 * PACE.takeover
+    world.apply(planned(wanted, world, outcome.wake_at, outcome.progress).actions)
+    assert len(world.sas) == 1
 
 
 def test_with_two_keys_each_attempt_tries_another() -> None:

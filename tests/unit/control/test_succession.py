@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ from softmesh.control.plan import Plan
 from softmesh.control.progress import State
 from softmesh.mesh.desired import Desired, Pending
 from softmesh.mesh.refusal import Refusal, Rule
-from softmesh.mesh.softwire import Interface, InterfaceKind, Level, Profile, Softwire
+from softmesh.mesh.softwire import Address, Interface, InterfaceKind, Level, Mode, Profile, Softwire, SoftwireId
 from tests.unit.control.world import (
     AH,
     HIGHER,
@@ -209,11 +211,148 @@ def test_change_with_a_new_key_has_no_predecessor() -> None:
     assert TerminateIke in kinds(outcome.actions)
 
 
-def test_softwire_that_goes_leaves_nothing_to_that_of_another_peer() -> None:
-    world = World()
+ELSEWHERE = "2001:db8:f::a"
+CORE = (ip_network("2001:db8:f::/64"),)
+
+
+def elsewhere(wire: Softwire, *, keys: tuple[str, ...] = ("other peer",)) -> Softwire:
+    """The softwire that has the same traffic by another endpoint."""
+    other = softwire(ELSEWHERE, keys=keys)
+    interface = None if wire.interface is None else replace(wire.interface, number=wire.interface.number + 1)
+    selectors = wire.selectors if wire.mode is Mode.TUNNEL else transport(ELSEWHERE).selectors
+    return replace(
+        wire, id=replace(wire.id, remote=other.id.remote), credentials=other.credentials, interface=interface,
+        selectors=selectors,
+    )  # fmt: skip
+
+
+def led_to(wire: Softwire, remote: str = HIGHER) -> dict[SoftwireId, frozenset[Address]]:
+    """Its routes lead there as yet."""
+    return {wire.id: frozenset({ip_address(remote)})}
+
+
+MOVES = {
+    "policy": (softwire(), False),
+    "XFRM interface": (softwire(interface=ROUTED), True),
+    "VTI": (softwire(interface=VTI), True),
+    "any, by XFRM interface": (softwire(interface=ROUTED, anything=True), True),
+    "transport": (replace(transport(), interface=Interface(InterfaceKind.IP_IN_IP, 1)), True),
+}
+
+
+@pytest.mark.parametrize(("old", "routed"), MOVES.values(), ids=MOVES)
+def test_a_move_to_another_endpoint_makes_before_it_breaks(old: Softwire, routed: bool) -> None:
+    world, new = World(), elsewhere(old)
+    outcome = settled(desired(old), world)
+    (held,) = (sa for ike in world.sas for sa in ike.children)
+    led = led_to(new) if routed else {}
+    for now in (50.0, 55.0, 60.0):
+        outcome = planned(desired(new), world, now, outcome.progress, led=led, endpoints=CORE)
+        assert outcome.standing_in == (held,)
+        assert [child.remote_ts for child in outcome.lacking[new.id]] == [str(pair.remote) for pair in new.selectors]
+        assert TerminateIke not in kinds(outcome.actions)
+        world.apply(without_attempts(outcome))
+    world.establish(*connected(world, new))
+    for now in (61.0, 61.0 + PACE.settling / 2):
+        outcome = planned(desired(new), world, now, outcome.progress, led=led, endpoints=CORE)
+        assert (outcome.standing_in, outcome.actions) == ((held,), ()), "the peer may not be ready yet"
+        assert outcome.lacking.keys() == {new.id}
+    now = 61.0 + PACE.settling
+    if routed:
+        outcome = planned(desired(new), world, now, outcome.progress, led=led, endpoints=CORE)
+        assert outcome.standing_in == (held,), "the route goes over before the SA goes"
+        assert outcome.lacking == {}
+    outcome = planned(desired(new), world, now, outcome.progress, endpoints=CORE)
+    assert kinds(outcome.actions) == [TerminateIke]
+    world.apply(outcome.actions)
+    assert [ike.remote_host for ike in world.sas] == [ELSEWHERE]
+
+
+def connected(world: World, wire: Softwire) -> tuple[str, str]:
+    """The connection of a softwire in charon and the name of its child."""
+    (connection,) = (c for c in world.connections.values() if c.remote_address == str(wire.id.remote))
+    return connection.name, connection.children[0].name
+
+
+@pytest.mark.parametrize(("old", "routed"), MOVES.values(), ids=MOVES)
+def test_a_move_to_where_nothing_comes_up_ends_in_time(old: Softwire, routed: bool) -> None:
+    world, new = World(), elsewhere(old)
+    outcome = settled(desired(old), world)
+    led = led_to(new) if routed else {}
+    for now in (50.0, 50.0 + PACE.succession - 1, 50.0 + PACE.succession):
+        outcome = planned(desired(new), world, now, outcome.progress, led=led, endpoints=CORE)
+        world.apply(without_attempts(outcome))
+    assert world.sas == []
+    assert outcome.lacking == {}
+
+
+@pytest.mark.parametrize(("old", "routed"), MOVES.values(), ids=MOVES)
+def test_what_did_not_move_goes_at_once(old: Softwire, routed: bool) -> None:
+    """A softwire that goes leaves nothing to that of another peer which has other traffic."""
+    world, new = World(), softwire(ELSEWHERE, interface=elsewhere(old).interface)
+    outcome = settled(desired(old), world)
+    outcome = planned(desired(new), world, 50.0, outcome.progress, endpoints=CORE)
+    assert outcome.standing_in == ()
+    assert TerminateIke in kinds(outcome.actions)
+
+
+def test_of_a_peer_that_keeps_other_prefixes_the_moved_one_stands_until_it_has_moved() -> None:
+    world, old = World(), softwire(sites=2)
+    moving = next(pair for pair in old.selectors if pair.remote.network == old.prefixes[0])
+    outcome = settled(desired(old), world)
+    left = replace(old, selectors=old.selectors - {moving}, prefixes=old.prefixes[1:])
+    new = replace(elsewhere(softwire()), selectors=frozenset({moving}))
+    for now in (50.0, 51.0):
+        outcome = planned(desired(left, new), world, now, outcome.progress, endpoints=CORE)
+        assert len(outcome.standing_in) == 1
+        world.apply(without_attempts(outcome))
+    world.establish(*connected(world, new))
+    outcome = planned(desired(left, new), world, 52.0, outcome.progress, endpoints=CORE)
+    assert outcome.actions == ()
+    outcome = planned(desired(left, new), world, 52.0 + PACE.settling, outcome.progress, endpoints=CORE)
+    assert kinds(outcome.actions) == [TerminateChild]
+    world.apply(outcome.actions)
+    assert [len(ike.children) for ike in world.sas] == [1, 1]
+
+
+def test_a_route_whose_sa_others_need_too_has_its_time_as_well() -> None:
+    """By transport mode the SA to the former peer is still wanted: only the route has to wait."""
+    interface = Interface(InterfaceKind.IP_IN_IP, 1)
+    world, old = World(), replace(transport(sites=2), interface=interface)
+    new = elsewhere(replace(old, prefixes=old.prefixes[:1]))
+    left = replace(old, prefixes=old.prefixes[1:])
+    outcome = settled(desired(old), world)
+    for now, lacks in ((50.0, True), (50.0 + PACE.succession - 1, True), (50.0 + PACE.succession, False)):
+        outcome = planned(desired(left, new), world, now, outcome.progress, led=led_to(new), endpoints=CORE)
+        assert (new.id in outcome.lacking) == lacks
+        world.apply(without_attempts(outcome))
+
+
+@pytest.mark.parametrize(
+    ("changes", "desires"),
+    [
+        pytest.param({"endpoints": ()}, [], id="its endpoint is not admitted any more"),
+        pytest.param({}, [replace(softwire(keys=("new",), sites=2), prefixes=())], id="its key is another now"),
+    ],
+)
+@pytest.mark.parametrize("may_remove", [True, False])
+def test_a_move_keeps_nobody_in_who_is_not_trusted(
+    changes: dict[str, Any], desires: list[Softwire], may_remove: bool
+) -> None:
+    world, new = World(), elsewhere(softwire())
     before = settled(desired(softwire()), world)
-    elsewhere = replace(softwire("2001:db8:f::a"), prefixes=softwire().prefixes)
-    outcome = planned(desired(elsewhere), world, 50.0, before.progress)
+    settings: dict[str, Any] = {"endpoints": CORE, "may_remove": may_remove or not desires} | changes
+    outcome = planned(desired(new, *desires), world, 50.0, before.progress, **settings)
+    assert outcome.standing_in == ()
+    assert TerminateIke in kinds(outcome.actions)
+
+
+def test_a_move_keeps_nobody_in_whose_key_is_gone() -> None:
+    world, new = World(), elsewhere(softwire())
+    before = settled(desired(softwire()), world)
+    pending = Pending(softwire().id, Refusal(Rule.KEY, "no key found"), ())
+    wanted = Desired({new.id: new}, {pending.id: pending})
+    outcome = planned(wanted, world, 50.0, before.progress, endpoints=CORE)
     assert outcome.standing_in == ()
     assert TerminateIke in kinds(outcome.actions)
 

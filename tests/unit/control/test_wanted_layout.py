@@ -10,14 +10,17 @@ import pytest
 
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import Route
+from softmesh.charon.connection import Child
 from softmesh.charon.observed import ChildSa, IkeSa, Observed
-from softmesh.control.wanted_layout import bearing, devices_for, encapsulated, guarded, routes_for
+from softmesh.charon.render import render
+from softmesh.control.wanted_layout import bearing, devices_for, encapsulated, guarded, led, routes_for
 from softmesh.control.wanted_layout import installed as installed_in
 from softmesh.dataplane.layout import CorePath, Device, Hop, KernelState, Layout
 from softmesh.mesh.desired import Desired, fold
 from softmesh.mesh.policy import Fabric, LevelRule, Protection
 from softmesh.mesh.softwire import Interface, InterfaceKind, Level, SoftwireId
 from softmesh.mesh.trust import AnnouncedKeys
+from tests.unit.control.world import OWN
 from tests.unit.mesh.routes import OURS, PROFILES, attribute, policy, route
 
 PEER = "2001:db8:f::2"
@@ -67,7 +70,7 @@ def test_a_softwire_has_a_device_between_its_endpoints() -> None:
 def test_the_policy_plane_has_neither_device_nor_route() -> None:
     desired = folded(route(value=attribute()), fabric=Fabric())
     assert devices_for(desired, CORE) == {}
-    assert routes_for(desired, desired.softwires, (), Layout()) == {}
+    assert routes_for(desired, desired.softwires, {}, (), Layout()) == {}
 
 
 def test_softwires_that_share_an_interface_get_the_smaller_mtu() -> None:
@@ -85,30 +88,70 @@ def test_softwires_that_share_an_interface_get_the_smaller_mtu() -> None:
 def test_routes_lead_into_what_stands_only() -> None:
     desired = folded(route(value=attribute()))
     wire, name = one(desired)
-    assert routes_for(desired, {wire}, {name}, Layout()) == {PREFIX: Hop(name)}
-    assert routes_for(desired, (), (), Layout(routes={PREFIX: Hop(name)})) == {}
+    assert routes_for(desired, {wire}, {}, {name}, Layout()) == {PREFIX: Hop(name)}
+    assert routes_for(desired, (), {}, (), Layout(routes={PREFIX: Hop(name)})) == {}
 
 
 def test_mpls_gets_an_explicit_null_label() -> None:
     desired = folded(route(value=attribute(kind=TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT)))
     wire, name = one(desired)
-    assert routes_for(desired, {wire}, (), Layout()) == {PREFIX: Hop(name, explicit_null=True)}
+    assert routes_for(desired, {wire}, {}, (), Layout()) == {PREFIX: Hop(name, explicit_null=True)}
+
+
+def lacking(desired: Desired, *prefixes: str) -> dict[SoftwireId, tuple[Child, ...]]:
+    """What the only softwire lacks: what goes to these prefixes."""
+    ((wire, softwire),) = desired.softwires.items()
+    (connection,) = render(softwire, (OWN.own_key,))
+    return {wire: tuple(each for each in connection.children if each.remote_ts in prefixes)}
 
 
 def test_a_route_stays_where_it_was_until_its_new_softwire_stands() -> None:
     desired = folded(route(value=attribute()))
     wire, name = one(desired)
     held = Layout(routes={PREFIX: Hop("sm-00000001")})
-    assert routes_for(desired, (), {"sm-00000001"}, held) == held.routes
-    assert routes_for(desired, (), (), held) == {}
-    assert routes_for(desired, {wire}, {"sm-00000001"}, held) == {PREFIX: Hop(name)}
+    without = lacking(desired, "10.2.0.0/24")
+    assert routes_for(desired, (), without, {"sm-00000001"}, held) == held.routes
+    assert routes_for(desired, (), without, (), held) == {}
+    assert routes_for(desired, (), {}, {"sm-00000001"}, held) == {}, "its time is over"
+    assert routes_for(desired, {wire}, {}, {"sm-00000001"}, held) == {PREFIX: Hop(name)}
+
+
+def test_a_route_waits_for_its_own_sa_though_the_new_softwire_stands_by_others() -> None:
+    desired = folded(route(value=attribute()), route("10.3.0.0/24", value=attribute()))
+    wire, name = one(desired)
+    other = ip_network("10.3.0.0/24")
+    held = Layout(routes={PREFIX: Hop("sm-00000001")})
+    assert routes_for(desired, {wire}, lacking(desired, "10.2.0.0/24"), {"sm-00000001"}, held) == {
+        PREFIX: Hop("sm-00000001"),
+        other: Hop(name),
+    }
 
 
 def test_a_route_stays_too_where_the_new_softwire_will_have_no_interface() -> None:
     desired = folded(route(value=attribute()), fabric=Fabric())
     held = Layout(routes={PREFIX: Hop("sm-00000001")})
-    assert routes_for(desired, (), {"sm-00000001"}, held) == held.routes
-    assert routes_for(desired, desired.softwires, {"sm-00000001"}, held) == {}
+    assert routes_for(desired, (), lacking(desired, "10.2.0.0/24"), {"sm-00000001"}, held) == held.routes
+    assert routes_for(desired, desired.softwires, {}, {"sm-00000001"}, held) == {}
+
+
+def test_where_routes_lead_that_have_yet_to_move() -> None:
+    desired = folded(route(value=attribute()))
+    wire, name = one(desired)
+    former = ip_address("2001:db8:f::3")
+    old = Device(Interface(InterfaceKind.XFRM, 7), ip_address(OURS), former, 1400)
+    assert led(desired, Layout({old.name: old}, {PREFIX: Hop(old.name)})) == {wire: {former}}
+    assert led(desired, Layout({old.name: old}, {PREFIX: Hop(name)})) == {}
+    assert led(desired, Layout({old.name: old})) == {}
+
+
+def test_guards_let_in_from_the_former_peer_what_has_yet_to_move() -> None:
+    former = ip_address("2001:db8:f::3")
+    old = Device(Interface(InterfaceKind.XFRM, 7), ip_address(OURS), former, 1400)
+    withdrawn = ip_network("10.9.0.0/24")
+    layout = Layout({old.name: old}, {PREFIX: Hop(old.name), withdrawn: Hop(old.name)})
+    told = guarded(folded(route(value=attribute())), KernelState(layout))
+    assert told.sources[old.name] == {PREFIX}
+    assert told.admitted == {ip_address(PEER), former}
 
 
 @pytest.mark.parametrize(
