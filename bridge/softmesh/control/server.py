@@ -51,17 +51,22 @@ class ControlServer:
         try:
             async with asyncio.timeout(_PATIENCE):
                 # Read whoever asks: who is cut off before sees a broken connection in place of the reason.
-                line = await reader.readline()
-                if line:
+                if line := await self._line(reader):
                     who = stranger(writer.get_extra_info("socket"))
                     answer = self._refusal(who) if who else await self._answer(line)
                     writer.write(json.dumps(answer).encode() + b"\n")
                     await writer.drain()
-        except (TimeoutError, OSError, ValueError):
-            # ValueError: a line over the limit. Whoever asks like that gets no answer; the bridge has lost nothing.
+        except (TimeoutError, OSError):
             pass
         finally:
             writer.close()
+
+    async def _line(self, reader: asyncio.StreamReader) -> bytes:
+        try:
+            return await reader.readline()
+        except ValueError:
+            # Over the limit: whoever asks like that gets no answer; the bridge has lost nothing.
+            return b""
 
     def _refusal(self, who: str) -> Mapping[str, Any]:
         self._log.warning("command refused", problem=f"{who} is neither root nor the user we run as")
