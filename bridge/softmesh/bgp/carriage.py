@@ -69,7 +69,8 @@ def tally(
             seen = known[id(attributes)] = seen_in(attributes)
         key = route.key
         if seen is Seen.UNKNOWN:
-            ours = announced.get((key.neighbor, key.prefix)) if attributes.originator_id == router_id else None
+            come_back = router_id is not None and attributes.originator_id == router_id
+            ours = announced.get((key.neighbor, key.prefix)) if come_back else None
             if ours is None:
                 continue
             seen = _against(ours, attributes.tunnel_encapsulation)

@@ -153,7 +153,7 @@ class ExaBgpCommands:
 
     def _given_for(self, prefix: str, now: float, neighbors: Collection[str]) -> _Given | None:
         wanted = (self._wanted or {}).get(prefix, {})
-        if wanted and None not in wanted:
+        if wanted and None not in wanted and neighbors:
             for told in (self._told, self._before):
                 if (to_all := told.get(prefix, {}).get(None)) is not None:
                     told[prefix] = dict.fromkeys(neighbors, to_all)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -36,11 +37,13 @@ class LeftFile(Generic[T]):
     def read(self) -> T:
         """Return what the last hook wrote; the empty value where there is no file or it cannot be read."""
         try:
-            with self._path.open("rb") as file:
-                if os.fstat(file.fileno()).st_size > _LONGEST:
-                    raise msgspec.ValidationError(f"longer than {_LONGEST} octets")
-                content = file.read()
-            value = self._decoder.decode(content)
+            status = self._path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                # To open a FIFO would hang us.
+                raise msgspec.ValidationError("not a regular file")
+            if status.st_size > _LONGEST:
+                raise msgspec.ValidationError(f"longer than {_LONGEST} octets")
+            value = self._decoder.decode(self._path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return self._empty
         except (OSError, msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -29,9 +29,16 @@ class Encapsulations:
         self._routes: dict[Address, list[Route]] = defaultdict(list)
         for route in routes:
             self._routes[endpoint_of(route)].append(route)
+        self._found: dict[Address, Route | None] = {}
+        """As many routes as there are may ask for one endpoint, which as many may have announced."""
 
     def find(self, endpoint: Address) -> Route | None:
         """The route whose tunnels lead to an endpoint; None where there is none."""
+        if endpoint not in self._found:
+            self._found[endpoint] = self._find(endpoint)
+        return self._found[endpoint]
+
+    def _find(self, endpoint: Address) -> Route | None:
         routes = self._routes.get(endpoint)
         if not routes:
             return None

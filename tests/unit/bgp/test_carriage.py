@@ -70,4 +70,4 @@ def test_our_own_routes_come_back_without_the_digest_too() -> None:
         (PathAttributes(None, originator_id="10.255.0.2"), "10.1.0.0/24", A),
     ):
         assert tally([route(came_back, prefix, neighbor)], US, announced) == {}
-    assert tally([route(PathAttributes(), "10.1.0.0/24")], None, {}) == {}
+    assert tally([route(PathAttributes(), "10.1.0.0/24")], None, announced) == {}, "nobody said who we are"

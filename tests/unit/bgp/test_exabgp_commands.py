@@ -213,3 +213,10 @@ def test_a_recall_that_is_refused_does_not_stop_the_rest() -> None:
     commands.want([])
     assert give_all(commands) == [], "nobody has it any more"
     assert commands.settled
+
+
+def test_what_all_have_is_withdrawn_from_all_while_nobody_knows_who_they_are() -> None:
+    commands = ExaBgpCommands([a(1)])
+    commands.want([a(1, to=[A])])
+    assert give_all(commands) == [withdraw_command(a(1)), announce_command(a(1, to=[A]))]
+    assert commands.possibly_announced() == [a(1, to=[A])]

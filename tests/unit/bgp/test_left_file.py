@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -45,6 +46,16 @@ def test_garbage_is_as_good_as_nothing_and_is_replaced(tmp_path: Path, garbage: 
     assert file.read() == {}
     assert len(logged) == 1
     assert "all is found out anew" in logged[0]
+    file.write({"a": "b"})
+    assert left(path, []).read() == {"a": "b"}
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    path, logged = tmp_path / "left", list[str]()
+    os.mkfifo(path)
+    file = left(path, logged)
+    assert file.read() == {}
+    assert "not a regular file" in logged[0]
     file.write({"a": "b"})
     assert left(path, []).read() == {"a": "b"}
 

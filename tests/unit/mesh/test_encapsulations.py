@@ -15,6 +15,7 @@ from softmesh.bgp.tunnel_encapsulation import Tunnel, encode
 from softmesh.mesh.arrivals import Arrivals
 from softmesh.mesh.credential import authenticator_of
 from softmesh.mesh.desired import Desired, fold
+from softmesh.mesh.encapsulations import Encapsulations
 from softmesh.mesh.policy import StaleTimes
 from softmesh.mesh.refusal import Rule
 from softmesh.mesh.trust import AnnouncedKeys
@@ -189,6 +190,15 @@ def test_the_owner_of_an_endpoint_is_believed_however_preferred_another_is() -> 
     assert keys(folded(again, thief, reliant, arrivals=arrivals, now=5.0)) == [hash_of("second")]
     # When the owner has gone, the next takes over.
     assert keys(folded(thief, reliant, arrivals=arrivals, now=6.0)) == [hash_of("thief")]
+
+
+def test_an_endpoint_is_looked_for_once_however_many_routes_ask() -> None:
+    asked: list[object] = []
+    spoken = of_endpoint(tunnels())
+    encapsulations = Encapsulations([spoken], asked.append)
+    assert [encapsulations.find(ip_address(E)) for _ in range(3)] == [spoken] * 3
+    assert encapsulations.find(ip_address(OURS)) is None
+    assert asked == [ip_address(E)]
 
 
 def test_who_owns_an_endpoint_by_its_routes_owns_it_in_the_safi_too() -> None:
