@@ -90,3 +90,15 @@ def test_shipped_environment_names_settings_that_exabgp_has() -> None:
     for section, name in names:
         body = known.partition(f"[{section}]")[2].partition("\n[")[0]
         assert re.search(rf"^{name} = ", body, re.MULTILINE), f"{section}.{name} in: {body}"
+
+
+async def test_no_extended_community_takes_the_session_down() -> None:
+    """Redirect to an address with an AS number of 4 octets (type 0x82): up to 5.0.12 ExaBGP recursed without end at it,
+    and reset the session for as long as anybody in the mesh announced such a route."""
+    routes = [route("10.2.0.0/24", 1), f"{route('10.9.0.0/24', 1)[:-1]} extended-community [ 0x8208000102030405 ];"]
+    with reflected(routes=routes) as (near, _, _):
+        async with Mirrored(near) as mirrored:
+            await mirrored.until(lambda: mirrored.prefixes() == {"10.2.0.0/24", "10.9.0.0/24"}, "both routes arrive")
+            (neighbor,) = mirrored.client.neighbors.values()
+            assert neighbor.state is SessionState.UP
+        assert near.process.log.read_text().count("connected to peer") == 1
