@@ -12,6 +12,7 @@ import pytest
 
 from lab.capture import ESP, PLAINTEXT, Capture
 from lab.eventually import eventually, holds
+from lab.fault import hook_pid
 from lab.mesh import MIXED, Afbr, Direction, Mesh, meshed
 from lab.namespace import LAB
 
@@ -30,20 +31,6 @@ def spis(mesh: Mesh) -> dict[int, dict[str, tuple[str, str]]]:
 def selectors(afbr: Afbr) -> set[tuple[str, str]]:
     """What charon itself has installed, by the bridge's account of list-sas."""
     return {(child["local_ts"], child["remote_ts"]) for wire in afbr.up().values() for child in wire["children"]}
-
-
-def hook_pid(afbr: Afbr) -> int:
-    """The process id of the router's hook; 0 while none runs."""
-    socket = str(afbr.home / "run" / "hook.sock")
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if b"hook" in words and socket.encode() in words:
-                return int(entry.name)
-    return 0
 
 
 @pytest.mark.parametrize("direction", MIXED, ids=lambda direction: direction.value)
