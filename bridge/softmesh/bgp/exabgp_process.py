@@ -20,6 +20,7 @@ from softmesh.bgp import exabgp_encapsulation
 from softmesh.bgp.hook_protocol import LineBuffer, LineTooLong
 from softmesh.bgp.route import ENCAPSULATION, Family
 from softmesh.errors import OperatorError
+from softmesh.whole_file import replace_file
 
 PROCESS = "softmesh"
 """Name of the hook's process stanza."""
@@ -297,14 +298,9 @@ class ManagedExaBgp:
         }
 
     def _write_configuration(self) -> None:
-        being_made = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            being_made.unlink(missing_ok=True)
-            descriptor = os.open(being_made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(self._configuration)
-            being_made.rename(self._path)
+            replace_file(self._path, self._configuration.encode("ascii"))
         except OSError as error:
             raise OperatorError(f"{self._path}: cannot be written: {error.strerror}; see sockets.directory") from error
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from softmesh.errors import printable
+from softmesh.whole_file import replace_file
 
 T = TypeVar("T")
 
@@ -57,12 +57,8 @@ class LeftFile(Generic[T]):
         """Replace the file, if it would change."""
         if value == self._written:
             return
-        being_made = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         try:
-            descriptor = os.open(being_made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.encode(value))
-            being_made.rename(self._path)
+            replace_file(self._path, msgspec.json.encode(value))
         except OSError as error:
             self._log(f"{self._path}: cannot be written, so for a later hook {self._cost}: {error.strerror}")
         self._written = value

@@ -14,6 +14,7 @@ from pathlib import Path
 from softmesh.mesh.credential import PinnedKey
 from softmesh.mesh.key_store import MAX_FOUND, MAX_OCTETS, StoreKeys, key_in
 from softmesh.mesh.public_key import KeyFileError
+from softmesh.whole_file import replace_file
 
 _NAME = re.compile(r"[0-9a-f]{40}")
 
@@ -62,16 +63,10 @@ class KeptKeys:
 
     def keep(self, key: PinnedKey) -> None:
         """Write a key, whole or not at all."""
-        name = key.authenticator.hex()
-        begun = self._path / f"{name}.new"
         try:
             self._path.parent.mkdir(mode=0o700, exist_ok=True)
             self._path.mkdir(mode=0o700, exist_ok=True)
-            begun.unlink(missing_ok=True)
-            descriptor = os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(key.certificate or key.spki)
-            begun.replace(self._path / name)
+            replace_file(self._path / key.authenticator.hex(), key.certificate or key.spki)
         except OSError as error:
             self._failed("written", error)
         else:

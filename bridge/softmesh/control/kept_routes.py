@@ -25,6 +25,7 @@ from softmesh.bgp.route import Family, PathAttributes, Route, RouteKey
 from softmesh.file_error import FileError
 from softmesh.mesh.softwire import Address
 from softmesh.secret_file import read_secret
+from softmesh.whole_file import replace_file
 
 KEPT_ROUTES = "routes"
 """The file's name, in the directory of the sockets."""
@@ -213,7 +214,7 @@ class KeptRoutes:
         problem = ""
         try:
             if len(data) <= _MAX_OCTETS:
-                self._replace(data)
+                replace_file(self._path, data)
             else:
                 # Without it a restart knows nothing, which is safer than to know half.
                 self._path.unlink(missing_ok=True)
@@ -222,14 +223,6 @@ class KeptRoutes:
             problem = f"cannot be written: {error.strerror}"
         self._whole = not problem
         self._report(problem and f"{self._path}: {problem}; after a restart no route is known until BGP says it again")
-
-    def _replace(self, data: bytes) -> None:
-        being_made = self._path.with_name(f"{self._path.name}.new")
-        being_made.unlink(missing_ok=True)
-        descriptor = os.open(being_made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        being_made.rename(self._path)
 
     def _stay_alive(self, now: float) -> None:
         """Note in the file's head that what it has holds still."""

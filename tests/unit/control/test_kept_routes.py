@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
@@ -216,8 +215,7 @@ async def test_an_old_file_that_cannot_be_replaced_is_not_kept_alive(
     file: KeptRoutes, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.write(KEPT)
-    monkeypatch.setattr(os, "rename", _refuse)
-    monkeypatch.setattr(Path, "rename", _refuse)
+    monkeypatch.setattr(Path, "replace", _refuse)
     monkeypatch.setattr(kept_routes, "_EVERY", 0.001)
     bridge = Bridge()
     running = asyncio.create_task(file.run(lambda: bridge.version, bridge.kept))
