@@ -38,8 +38,9 @@ class World:
             len(model.sites),
             spare=0,
             reflectors=(Bird,) * REFLECTORS,
-            # In a field attempts are up to a minute apart; a soak has less time to wait for the last of them.
-            settings={"charon": {"retry_max": 8}},
+            # In the field attempts are up to a minute apart, and what nobody has said to be gone is kept for five;
+            # a soak has less time to wait for the last of them.
+            settings={"charon": {"retry_max": 8}, "bgp": {"stale_time": 60}},
         )
         self._keys = dict.fromkeys(self.mesh.afbrs, "identity.key")
         self._made = 0

@@ -2,7 +2,8 @@
 
 Every call returns the changes it made, in order, so that they can be sent on as they are. A lost session
 keeps its routes and marks them stale (RFC 4724 §4.2); only a new announcement, a withdrawal or the stale
-timer ends that. An End-of-RIB never flushes: a reflector that restarted sends it before its other clients
+timer ends that. A withdrawal by another neighbour does so too: what a router takes back while one of its reflectors is
+away, that one will never say. An End-of-RIB never flushes: a reflector that restarted sends it before its other clients
 have come back to it.
 """
 
@@ -64,6 +65,8 @@ class AdjRibIn:
         self._attributes: dict[PathAttributes, PathAttributes] = {}
         self._awaited: dict[tuple[str, Family], set[RouteKey]] = {}
         self._oldest_stale: float | None = None
+        self._stale: dict[tuple[Family, str], list[RouteKey]] | None = {}
+        """Routes that were stale at some time, by destination; None while it is not known which."""
 
     def apply(self, event: NeighborEvent | NeighborListed, now: float) -> list[Change]:
         """Fold one event."""
@@ -142,9 +145,11 @@ class AdjRibIn:
     def _update(self, event: UpdateReceived, now: float, changes: list[Change]) -> None:
         routes = self.routes
         if event.withdrawn:
+            copies = self._stale_copies(event.withdrawn)
             self._remove(event.withdrawn)
             # Told even where it is not known here: a reader may know the route from an earlier hook.
             changes += map(RouteWithdrawn, event.withdrawn)
+            changes += self._remove(copies)
         attributes: PathAttributes | None = None
         for key, next_hop in event.announced:
             held = routes.get(key)
@@ -194,8 +199,29 @@ class AdjRibIn:
         return [NeighborStale(neighbor, now)]
 
     def _note_stale(self, now: float) -> None:
+        self._stale = None
         if self._oldest_stale is None:
             self._oldest_stale = now
+
+    def _stale_copies(self, withdrawn: Iterable[RouteKey]) -> list[RouteKey]:
+        """What lost sessions had of the same routers for the same destinations."""
+        if self._oldest_stale is None:
+            return []
+        if self._stale is None:
+            self._stale = {}
+            for key, route in self.routes.items():
+                if route.stale_since is not None:
+                    self._stale.setdefault((key.family, key.prefix), []).append(key)
+        gone = [self.routes[key] for key in withdrawn if key in self.routes]
+        return [
+            key
+            for route in gone
+            for key in self._stale.get((route.key.family, route.key.prefix), ())
+            if key != route.key
+            and (copy := self.routes.get(key)) is not None
+            and copy.stale_since is not None
+            and _announcer(copy) == _announcer(route)
+        ]
 
     def _seen(self, key: RouteKey) -> None:
         awaited = self._awaited.get((key.neighbor, key.family))
@@ -220,3 +246,8 @@ class AdjRibIn:
             return []
         self.neighbors[neighbor.address] = neighbor
         return [NeighborChanged(neighbor)]
+
+
+def _announcer(route: Route) -> tuple[str | None, str]:
+    """What tells apart the routers that announce one destination (RFC 4456 §8: ORIGINATOR_ID)."""
+    return route.attributes.originator_id, route.next_hop

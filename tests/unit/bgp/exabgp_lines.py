@@ -67,11 +67,19 @@ def about_neighbor(content: str, *, kind: str = "update", counter: int = 1, peer
     ).encode()
 
 
-def announce(prefix: str, *, counter: int = 1, peer: str = PEER, tunnel: str = "0x0004", extra: str = "") -> bytes:
-    """An announcement of one IPv4 prefix; ``extra`` goes among the attributes."""
+def announce(
+    prefix: str,
+    *,
+    counter: int = 1,
+    peer: str = PEER,
+    tunnel: str = "0x0004",
+    extra: str = "",
+    next_hop: str | None = None,
+) -> bytes:
+    """An announcement of one IPv4 prefix; ``extra`` goes among the attributes. The next hop is the peer by default."""
     return about_neighbor(
         f'"message": {{ "update": {{ "attribute": {{ "origin": "igp", {extra}"attribute-0x17-0xE0": "{tunnel}" }}, '
-        f'"announce": {{ "ipv4 unicast": {{ "{peer}": [ {{ "nlri": "{prefix}" }} ] }} }} }} }}',
+        f'"announce": {{ "ipv4 unicast": {{ "{next_hop or peer}": [ {{ "nlri": "{prefix}" }} ] }} }} }} }}',
         counter=counter,
         peer=peer,
     )

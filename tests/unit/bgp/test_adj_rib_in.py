@@ -191,3 +191,27 @@ def test_equal_attributes_are_one_object_and_are_not_kept_when_no_route_has_them
 
 def alive() -> int:
     return sum(isinstance(thing, PathAttributes) for thing in gc.get_objects())
+
+
+def test_a_withdrawal_by_one_neighbor_ends_what_a_lost_one_had_of_the_same_router() -> None:
+    """Found by a soak: a router left while one of two reflectors was away, and was wanted for its stale time."""
+    rib = AdjRibIn()
+    for peer in (PEER, OTHER):
+        fold(rib, *(announce(prefix, peer=peer, next_hop="10.0.1.77") for prefix in ("10.2.0.0/16", "10.3.0.0/16")))
+    fold(rib, state("down", peer=OTHER))
+    assert fold(rib, withdraw("10.2.0.0/16")) == [
+        RouteWithdrawn(key("10.2.0.0/16")),
+        RouteWithdrawn(key("10.2.0.0/16", OTHER)),
+    ]
+    assert set(rib.routes) == {key("10.3.0.0/16"), key("10.3.0.0/16", OTHER)}
+
+
+def test_a_withdrawal_ends_neither_what_stands_nor_what_another_router_announced() -> None:
+    rib = AdjRibIn()
+    first, second = (announce("10.2.0.0/16", peer=peer, next_hop="10.0.1.77") for peer in (PEER, OTHER))
+    fold(rib, first, second)
+    assert fold(rib, withdraw("10.2.0.0/16")) == [RouteWithdrawn(key("10.2.0.0/16"))]
+    assert set(rib.routes) == {key("10.2.0.0/16", OTHER)}, "its session stands: it will say so itself"
+    fold(rib, announce("10.2.0.0/16", next_hop="10.0.1.78"), state("down", peer=OTHER))
+    assert fold(rib, withdraw("10.2.0.0/16")) == [RouteWithdrawn(key("10.2.0.0/16"))]
+    assert stale(rib) == {"10.2.0.0/16"}
