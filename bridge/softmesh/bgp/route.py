@@ -11,11 +11,7 @@ from dataclasses import dataclass, field
 
 
 class Family(enum.StrEnum):
-    """An address family of announced prefixes, spelled as ExaBGP spells it.
-
-    AFI/SAFI 1/1 and 2/1 are of destinations. Prefixes of 1/7 and 2/7 (RFC 5512 §3) are the hosts at which tunnels end:
-    ``exabgp_encapsulation`` gives ExaBGP both.
-    """
+    """An address family of announced prefixes, spelled as ExaBGP spells it."""
 
     IPV4_UNICAST = "ipv4 unicast"
     IPV6_UNICAST = "ipv6 unicast"
@@ -24,7 +20,9 @@ class Family(enum.StrEnum):
 
 
 UNICAST = frozenset({Family.IPV4_UNICAST, Family.IPV6_UNICAST})
+"""AFI/SAFI 1/1 and 2/1: prefixes are destinations."""
 ENCAPSULATION = frozenset({Family.IPV4_ENCAPSULATION, Family.IPV6_ENCAPSULATION})
+"""AFI/SAFI 1/7 and 2/7 (RFC 5512 §3): prefixes are the hosts at which tunnels end."""
 
 
 class Origin(enum.IntEnum):

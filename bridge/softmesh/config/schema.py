@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import importlib.resources
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,9 @@ def schema() -> dict[str, Any]:
             # path).
             if not field.required:
                 properties[field.encode_name]["default"] = _plain(default_of(field))
+    for definition in generated["$defs"].values():
+        # A docstring, which only Python 3.13 and later takes out of its indentation.
+        definition["description"] = inspect.cleandoc(definition.get("description", ""))
     generated["$defs"]["KeySource"]["oneOf"] = _KEY_SOURCES
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
