@@ -171,7 +171,7 @@ def test_a_revoked_certificate_ends_its_softwire(mesh: Mesh, case: tuple[str, st
         afbr.settings["trust"] = {"authorities": ["ca.pem"], "revocation_lists": ["ca.crl"]}
         afbr.reload()
     eventually(
-        lambda: all(wire["trust"] == ["pki"] for afbr in ends(mesh) for wire in afbr.wires().values()), within=15,
+        lambda: all(wire.get("trust") == ["pki"] for afbr in ends(mesh) for wire in afbr.wires().values()), within=15,
         what="both go by certificates",
     )  # fmt: skip
     up(mesh)
