@@ -32,9 +32,9 @@ NUMBER = 200
 _INSIDE = {"softmesh": ("198.51.100.1", "198.51.101.1"), "Softmesh-two": ("198.51.102.1", "198.51.103.1")}
 """Their live connections, each with the address behind either end; the names are nearly ours."""
 _PROPOSAL = "aes256gcm16-prfsha384-x25519"
-_COUNTED = re.compile(r"bytes|packets|use|established|rekey-time|life-time|install-time|reauth-time")
-"""What of an SA in list-sas is an age or a count."""
-_NUMBERS = re.compile(r"uniqueid|reqid|.*spi|.*port|initiator|nat-|tasks|encap")
+_COUNTED = re.compile(r"bytes|packets|use|established|rekey-time|life-time|install-time|reauth-time|tasks")
+"""What of an SA in list-sas is an age or a count, or says what is under way just now."""
+_NUMBERS = re.compile(r"uniqueid|reqid|.*spi|.*port|initiator|nat-|encap")
 """What of an SA another in its place has otherwise."""
 
 

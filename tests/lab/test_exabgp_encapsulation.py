@@ -25,7 +25,7 @@ FAMILIES = (Family.IPV4_UNICAST, Family.IPV4_ENCAPSULATION, Family.IPV6_ENCAPSUL
 EXABGP = {
     "5.0": (sys.executable, "-m", exabgp_encapsulation.__name__),
     # As an operator's, of another Python.
-    "4.2": (str(Path(".venv-exabgp42/bin/python").resolve()), exabgp_encapsulation.__file__),
+    "4.2": (str(Path(".venv-exabgp42/bin/python").absolute()), exabgp_encapsulation.__file__),
 }
 TUNNELS = bytes.fromhex("0004001803160001" + "11" * 20)
 """RFC 5566 §4: an authenticator, and no Tunnel Egress Endpoint."""

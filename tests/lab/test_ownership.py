@@ -11,7 +11,7 @@ import pytest
 from lab.eventually import eventually, until
 from lab.life import Life
 from lab.mesh import Direction, Mesh
-from lab.others import Others, lost, populate
+from lab.others import Holdings, Others, lost, populate
 from softmesh.charon.actions import TerminateIke
 from softmesh.charon.watch import Watch
 from softmesh.errors import Unreachable
@@ -30,6 +30,18 @@ def test_a_life_among_others(others: Others) -> None:
     Life(others.afbr.mesh, others).live()
 
 
+def at_rest(others: Others) -> Holdings:
+    """What they have once it has not changed for a second: their peer may still be tidying up the charon of before."""
+    seen: list[Holdings] = []
+
+    def unchanged() -> bool:
+        seen.append(others.in_charon())
+        return len(seen) > 1 and seen[-1] == seen[-2]
+
+    eventually(unchanged, within=20, what="their SAs are at rest", every=1.0)
+    return seen[-1]
+
+
 async def test_what_was_planned_for_one_charon_is_not_done_to_the_next(others: Others) -> None:
     """It numbers SAs from 1 when it is started again, and then the first may be somebody else's."""
     charon = others.afbr.charon
@@ -40,7 +52,7 @@ async def test_what_was_planned_for_one_charon_is_not_done_to_the_next(others: O
     planned = [TerminateIke(str(number), "softmesh-2001:db8:f::2-78e57f06a452e35f") for number in range(1, 9)]
     await asyncio.to_thread(charon.restart)
     await asyncio.to_thread(others.connect)
-    before = others.in_charon()
+    before = at_rest(others)
 
     async def connected() -> bool:
         return watch.connected
