@@ -31,10 +31,14 @@ test: packages venv lint test-unit test-daemons test-vm ## Everything CI runs (r
 test-unit: venv ## Unit and property tests: neither root nor daemons
 	$(PY) -m pytest tests/unit tests/property
 
-# Each in a sandbox of its own, two at once: real daemons mostly wait. The output of each comes in one piece.
-.PHONY: test-daemons
+# Each in a sandbox of its own, three at once: real daemons mostly wait. The output of each comes in one piece.
+.PHONY: test-daemons test-lab-first test-lab-second
 test-daemons: packages venv roots .venv-exabgp42/.installed ## test-lab, test-faults and test-releases (root)
-	$(MAKE) --jobs=2 --output-sync=target test-lab test-faults test-releases
+	$(MAKE) --jobs=3 --output-sync=target test-lab-first test-lab-second test-faults test-releases
+test-lab-first:
+	lab/sandbox $(CURDIR)/$(PY) -m pytest -v tests/lab/test_[a-e]*.py
+test-lab-second:
+	lab/sandbox $(CURDIR)/$(PY) -m pytest -v tests/lab/test_[!a-e]*.py
 
 .PHONY: test-lab
 test-lab: packages venv .venv-exabgp42/.installed ## Lab tests: real daemons in network namespaces (root)
