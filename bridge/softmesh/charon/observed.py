@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from softmesh.charon.actions import Action, LoadConnection, LoadSecret, UnloadConnection, UnloadSecret
 
 INSTALLED = "INSTALLED"
+_DELETING_CHILD = "CHILD_DELETE"
 _CARRYING = frozenset({INSTALLED, "REKEYING"})
 
 
@@ -68,6 +69,14 @@ class IkeSa:
     children: tuple[ChildSa, ...] = ()
     unlisted: bool = False
     """It has more CHILD SAs than charon can tell of in one message: which, nobody knows, and ``children`` is empty."""
+
+    @property
+    def deletes_child(self) -> bool:
+        """Whether a CHILD SA is being deleted.
+
+        Deletions wait for the peer, one by one. Asked for again meanwhile, each would be one more in the queue.
+        """
+        return _DELETING_CHILD in self.tasks
 
 
 @dataclass(frozen=True, slots=True)

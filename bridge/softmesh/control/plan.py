@@ -40,8 +40,6 @@ from softmesh.mesh.softwire import Address, Level, Mode, Network, Softwire, Soft
 _HALF_OPEN = frozenset({"CREATED", "CONNECTING"})
 _AUTHENTICATED = frozenset({"ESTABLISHED", "REKEYING"})
 _CREATING_CHILD = "CHILD_CREATE"
-_DELETING_CHILD = "CHILD_DELETE"
-"""Deletions wait for the peer, one by one. Asked for again meanwhile, each would be one more in the queue."""
 _UNTRUSTED = frozenset({Rule.KEY, Rule.CERTIFICATE})
 """Why a softwire is pending whose peer we would not let in."""
 
@@ -366,7 +364,7 @@ class _SoftwirePlan:
                 reason = verify(sa, child, ike)
                 if reason is None:
                     carrying.setdefault(sa.name, []).append(sa)
-                elif _DELETING_CHILD in ike.tasks:
+                elif ike.deletes_child:
                     wrong.append((None, reason))
                 else:
                     wrong.append((TerminateChild(sa.unique_id, sa.name), reason))
@@ -469,7 +467,7 @@ class _SoftwirePlan:
             idle = not any(sa.carries and sa not in surplus for sa in ike.children)
             if settled and idle and ike.state == "ESTABLISHED":
                 actions.append(TerminateIke(ike.unique_id, ike.connection))
-            elif _DELETING_CHILD not in ike.tasks:
+            elif not ike.deletes_child:
                 actions.extend(TerminateChild(sa.unique_id, sa.name) for sa in surplus if sa.state == INSTALLED)
         return actions
 

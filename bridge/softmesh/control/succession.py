@@ -20,8 +20,6 @@ from softmesh.charon.selector import Parsed, overlap, parse_selector
 from softmesh.charon.verify import printed_identity
 from softmesh.mesh.softwire import Address, Mode, Network, Softwire, SoftwireId
 
-_DELETING_CHILD = "CHILD_DELETE"
-
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -123,7 +121,7 @@ def removals(
             unwanted = may_remove or going or ike.connection in blocked_connections
             if unwanted and ike.state != "DELETING":
                 actions.append(TerminateIke(ike.unique_id, ike.connection))
-        elif _DELETING_CHILD not in ike.tasks:
+        elif not ike.deletes_child:
             actions.extend(TerminateChild(sa.unique_id, sa.name) for sa in going)
     return Removals(tuple(actions), tuple(standing_in), frozenset(waiting))
 
