@@ -204,7 +204,7 @@ class AdjRibIn:
             self._oldest_stale = now
 
     def _stale_copies(self, withdrawn: Iterable[RouteKey]) -> list[RouteKey]:
-        """What lost sessions had of the same routers for the same destinations."""
+        """What lost sessions to other neighbours had of the same routers for the same destinations."""
         if self._oldest_stale is None:
             return []
         if self._stale is None:
@@ -217,7 +217,7 @@ class AdjRibIn:
             key
             for route in gone
             for key in self._stale.get((route.key.family, route.key.prefix), ())
-            if key != route.key
+            if key.neighbor != route.key.neighbor
             and (copy := self.routes.get(key)) is not None
             and copy.stale_since is not None
             and _announcer(copy) == _announcer(route)

@@ -169,10 +169,16 @@ class Failures:
             self._negotiations.setdefault(number, _Negotiation()).received = received[1]
         elif configured := _CONFIGURED.match(line):
             self._negotiations.setdefault(number, _Negotiation()).configured = configured[1]
-        elif (about := _CONCLUSIONS.get(line)) and (negotiation := self._negotiations.pop(number, None)):
+        elif about := _CONCLUSIONS.get(line):
+            negotiation = self._negotiations.pop(number, None)
+            if negotiation is None or not (negotiation.received or negotiation.configured):
+                return []
             names = _meant(text(message.get("ikesa-name")), negotiation.host, loaded)
             reason = _compared(about, negotiation)
-            return [Failure(name, reason, about, both_known=bool(negotiation.configured)) for name in names]
+            return [
+                Failure(name, reason, about, both_known=bool(negotiation.received and negotiation.configured))
+                for name in names
+            ]
         return []
 
 
@@ -240,9 +246,11 @@ def _from_alert(message: Section, loaded: Collection[str]) -> list[Failure]:
 
 def _compared(about: Proposals, negotiation: _Negotiation) -> str:
     theirs, ours = (listed.replace("/NO_EXT_SEQ", "") for listed in (negotiation.received, negotiation.configured))
+    # Of the lines of its log charon was seen to leave out one or the other; the next attempt brings it.
     if not ours:
-        # Under load charon was seen to conclude without having said what it accepts.
         return f"the peer proposes {theirs}, which we do not accept"
+    if not theirs:
+        return f"the peer does not propose what we accept, {ours}"
     reason = f"the peer proposes {theirs}, we accept {ours}"
     if about is Proposals.IKE:
         return f"{reason}: no IKE proposal in common"

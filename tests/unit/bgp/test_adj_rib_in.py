@@ -215,3 +215,11 @@ def test_a_withdrawal_ends_neither_what_stands_nor_what_another_router_announced
     fold(rib, announce("10.2.0.0/16", next_hop="10.0.1.78"), state("down", peer=OTHER))
     assert fold(rib, withdraw("10.2.0.0/16")) == [RouteWithdrawn(key("10.2.0.0/16"))]
     assert stale(rib) == {"10.2.0.0/16"}
+
+
+def test_a_withdrawal_of_one_path_leaves_the_others_of_its_neighbor() -> None:
+    rib = AdjRibIn()
+    with_path = announce("10.2.0.0/16").replace(b'/16" }', b'/16", "path-information": "0.0.0.7" }')
+    fold(rib, announce("10.2.0.0/16"), with_path, state("down"))
+    fold(rib, withdraw("10.2.0.0/16"))
+    assert set(rib.routes) == {RouteKey(PEER, V4, "10.2.0.0/16", "0.0.0.7")}

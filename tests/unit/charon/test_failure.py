@@ -219,3 +219,11 @@ def test_memory_of_negotiations_is_bounded() -> None:
     for number in range(5000):
         failures.hear("log", logged("2001:db8::1 is initiating an IKE_SA", "(unnamed)", number), ())
     assert len(failures._negotiations) <= 1024
+
+
+def test_a_line_that_charon_left_out_leaves_no_gap_in_the_reason() -> None:
+    failures = Failures()
+    received, configured, conclusion = disagreement(ESP, NULL)
+    assert told(failures, configured, conclusion).startswith("the peer does not propose what we accept, ESP:NULL/")
+    assert told(failures, received, conclusion).endswith(", which we do not accept")
+    assert told(failures, received, configured, conclusion).endswith("encrypt there and integrity here")
