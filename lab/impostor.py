@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from lab.charon import Charon
+from lab.eventually import PATIENCE
 from lab.mesh import Mesh
 from lab.namespace import LAB, Namespace, Process, link
 from softmesh.charon.listing import text
@@ -111,7 +112,7 @@ def ask(
     local: dict[str, object] = {"id": identity}
     remote: dict[str, object] = {"id": "%any"}
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(30)
+        connection.settimeout(30 * PATIENCE)
         connection.connect(str(charon.vici))
         session = vici.Session(connection)
         if isinstance(key, bytes):
@@ -145,7 +146,7 @@ def ask(
         }})  # fmt: skip
         heard = []
         try:
-            for line in session.initiate({"ike": "attack", "child": "all", "timeout": "8000"}):
+            for line in session.initiate({"ike": "attack", "child": "all", "timeout": str(int(8000 * PATIENCE))}):
                 heard.append(text(line.get("msg")))
         except vici.exception.CommandException as error:
             return next((line for line in reversed(heard) if line.startswith("received ")), str(error))

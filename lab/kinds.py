@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lab.eventually import eventually
 from lab.mesh import Afbr, Direction, Mesh, meshed
@@ -42,6 +42,13 @@ class Meshes:
         self._stack.close()
         self._core = ""
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        # It prints what its daemons said, if there is one.
+        self._stack.__exit__(*error)
+
 
 def know_each_other(mesh: Mesh) -> None:
     """Give each router the others' public keys in a directory, as configured softwires need."""
@@ -53,16 +60,17 @@ def know_each_other(mesh: Mesh) -> None:
         afbr.settings["trust"] = {"keys": [{"directory": "keys"}, {"announced": True}]}
 
 
-def _settle(mesh: Mesh, case: Case, *, there: bool = True) -> Callable[[Afbr], None]:
-    """What each mesh.yaml says for a case, or without its softwire."""
+def _settle(mesh: Mesh, case: Case, *, there: bool = True, before: str = "") -> Callable[[Afbr], None]:
+    """What each mesh.yaml says for a case, or without its softwire; ``before``: as ``take_up`` has it."""
+    types = [case.tunnel, *({before} & {*ANNOUNCED})] if case.tunnel in ANNOUNCED else []
 
     def change(afbr: Afbr) -> None:
         afbr.settings["protection"] = {"default": case.level}
         (other,) = (other for other in mesh.afbrs.values() if other is not afbr)
-        announced = case.tunnel in ANNOUNCED
-        afbr.settings["select"] = {"tunnels": [case.tunnel] if announced else ["mpls-in-ip-ipsec-transport"]}
-        afbr.settings["announce"]["tunnels"] = [{"type": case.tunnel if announced else "ipsec-tunnel-mode"}]
-        afbr.settings["softwires"] = [] if announced or not there else [configured(mesh, case, other)]
+        # Of what is announced beside a configured softwire nothing is selected.
+        afbr.settings["select"] = {"tunnels": types or ["mpls-in-ip-ipsec-transport"]}
+        afbr.settings["announce"]["tunnels"] = [{"type": each} for each in types or ["ipsec-tunnel-mode"]]
+        afbr.settings["softwires"] = [] if types or not there else [configured(mesh, case, other)]
 
     return change
 
@@ -77,9 +85,13 @@ def configured(mesh: Mesh, case: Case, other: Afbr) -> dict[str, Any]:
     }
 
 
-def take_up(mesh: Mesh, case: Case) -> None:
-    """Have every router ask for the softwire of the case and for no other."""
-    reload(mesh, _settle(mesh, case))
+def take_up(mesh: Mesh, case: Case, *, before: str = "") -> None:
+    """Have every router ask for the softwire of the case and for no other.
+
+    ``before``: the type of the one there is, which stays second best. Otherwise that goes as soon as either router has
+    read its file: until it hears of the other's announcement they have no type in common.
+    """
+    reload(mesh, _settle(mesh, case, before=before))
 
 
 def is_there(mesh: Mesh, case: Case, *, there: bool) -> None:

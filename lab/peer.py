@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from lab.charon import Charon
-from lab.eventually import until
+from lab.eventually import PATIENCE, until
 from lab.namespace import Namespace
 from lab.release import HOST, Release
 from softmesh.charon.connection import Connection
@@ -69,13 +69,13 @@ class Peer:
             self._events,
             lambda name, message: self.heard.append((name, message)),
             self.connected.append,
-            within=5.0,
+            within=5.0 * PATIENCE,
         )
         self.driver = Driver(self.vici)
 
     async def __aenter__(self) -> Self:
         self._running = asyncio.create_task(self.vici.run())
-        await asyncio.wait_for(self.vici.wait_connected(), WITHIN)
+        await asyncio.wait_for(self.vici.wait_connected(), WITHIN * PATIENCE)
         await self.driver.load_key(self.key.private)
         return self
 

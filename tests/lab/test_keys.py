@@ -91,7 +91,10 @@ def test_a_peer_that_only_transmits_is_answered_and_held_to_its_authenticator() 
         own, stolen = Ed25519PrivateKey.generate(), load_identity(sender.home / "identity.key")
         claims = (EgressEndpoint(address(liar.endpoint)), Authenticator(stolen.authenticator), PublicKey(stolen.spki))
         liar.announce(encode([Tunnel(TunnelType.TRANSMIT_TUNNEL_ENDPOINT, claims)]))
-        eventually(lambda: liar.endpoint in listener.wires(), within=UP, what="it is known")
+        eventually(
+            lambda: f"softmesh-{liar.endpoint}-" in listener.charon.swanctl("--list-conns"),
+            within=UP, what="it is known",
+        )  # fmt: skip
         assert REFUSED in liar.ask(1, f"@#{stolen.authenticator.hex()}", own)
         liar.announce(encode([Tunnel(TunnelType.TRANSMIT_TUNNEL_ENDPOINT, claims[:1])]))
         eventually(

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from lab.eventually import eventually
 from lab.mesh import Afbr, Direction, Mesh
 from softmesh.bgp.codepoints import TunnelType
-from softmesh.config.values import TUNNEL_TYPE_NAMES
 from tests.vm.kernel import EspOnly, accept_labels, interface, security_associations
 
 PINGS = 5
@@ -21,7 +20,7 @@ PINGS = 5
 def announce(mesh: Mesh, tunnel: TunnelType) -> None:
     """Have every router offer this tunnel type alone, and wait until charon and kernel hold that and no more."""
     for afbr in mesh.afbrs.values():
-        afbr.settings["announce"]["tunnels"] = [{"type": TUNNEL_TYPE_NAMES[tunnel]}]
+        afbr.settings["announce"]["tunnels"] = [{"type": tunnel.keyword}]
         afbr.write_configuration()
         assert afbr.bridge is not None
         afbr.bridge.signal(signal.SIGHUP)
