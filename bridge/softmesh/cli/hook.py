@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 
+from softmesh import held_signals
 from softmesh.bgp.hook import DEFAULT_SOCKET, DEFAULT_STALE_TIME, Hook
 from softmesh.errors import OperatorError
 
@@ -49,4 +50,5 @@ def run(args: argparse.Namespace) -> int:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: hook.stop())
+    held_signals.release()
     return hook.run()
