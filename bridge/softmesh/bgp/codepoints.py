@@ -7,26 +7,31 @@ from __future__ import annotations
 
 import enum
 
+_IN_KEYWORDS = str.maketrans({" ": "-", "(": None, ")": None})
+
 
 class TunnelType(enum.IntEnum):
     """IANA's BGP Tunnel Encapsulation Attribute Tunnel Types (RFC 5512 §7, RFC 5566 §6, RFC 9012 §14)."""
 
     label: str
+    keyword: str
+    """As mesh.yaml and the keys of softwires spell it."""
 
-    def __new__(cls, value: int, label: str = "") -> TunnelType:
-        """Keep the registry's name beside the number."""
+    def __new__(cls, value: int, label: str = "", keyword: str = "") -> TunnelType:
+        """Keep the registry's name beside the number; a keyword that is not given is made of the name."""
         member = int.__new__(cls, value)
         member._value_ = value
         member.label = label
+        member.keyword = keyword or label.lower().translate(_IN_KEYWORDS)
         return member
 
     RESERVED = 0, "Reserved"
-    L2TPV3 = 1, "L2TPv3 over IP"
+    L2TPV3 = 1, "L2TPv3 over IP", "l2tpv3"
     GRE = 2, "GRE"
-    TRANSMIT_TUNNEL_ENDPOINT = 3, "Transmit tunnel endpoint"
-    IPSEC_TUNNEL = 4, "IPsec in Tunnel-mode"
-    IP_IN_IP_IPSEC_TRANSPORT = 5, "IP in IP Tunnel with IPsec Transport Mode"
-    MPLS_IN_IP_IPSEC_TRANSPORT = 6, "MPLS-in-IP Tunnel with IPsec Transport Mode"
+    TRANSMIT_TUNNEL_ENDPOINT = 3, "Transmit tunnel endpoint", "transmit-only"
+    IPSEC_TUNNEL = 4, "IPsec in Tunnel-mode", "ipsec-tunnel-mode"
+    IP_IN_IP_IPSEC_TRANSPORT = 5, "IP in IP Tunnel with IPsec Transport Mode", "ip-in-ip-ipsec-transport"
+    MPLS_IN_IP_IPSEC_TRANSPORT = 6, "MPLS-in-IP Tunnel with IPsec Transport Mode", "mpls-in-ip-ipsec-transport"
     IP_IN_IP = 7, "IP in IP"
     VXLAN = 8, "VXLAN Encapsulation"
     NVGRE = 9, "NVGRE Encapsulation"

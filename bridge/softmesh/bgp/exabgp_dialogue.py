@@ -37,6 +37,7 @@ from softmesh.bgp.hook_protocol import (
     ExtendedNextHopLacking,
     FromHook,
     LineBuffer,
+    LinesLost,
     LineTooLong,
 )
 from softmesh.bgp.route import ENCAPSULATION, UNICAST, Family, SessionState
@@ -66,6 +67,8 @@ class ExaBgpDialogue:
         self.rib = AdjRibIn()
         self.ended = False
         """Whether ExaBGP has said that it is ending."""
+        self.lost_lines = 0
+        """How many of ExaBGP's lines never came."""
         self._stale_time = stale_time
         self._families = [family for family in Family if encapsulation or family in UNICAST]
         self._lines = LineBuffer(MAX_LINE)
@@ -152,6 +155,8 @@ class ExaBgpDialogue:
                 f"{missing} lines about {neighbor} were lost: asking it for its routes again "
                 "(a second process on this neighbour, or debug logging, in ExaBGP has the same effect)"
             )
+            self.lost_lines += missing
+            messages.append(LinesLost(self.lost_lines))
             messages += self._await_refresh(neighbor, now)
             for family in self._families:
                 self._commands.ask(_refresh_command(neighbor, family))

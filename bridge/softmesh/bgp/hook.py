@@ -30,6 +30,7 @@ from softmesh.bgp.hook_protocol import (
     ExtendedNextHopLacking,
     FromHook,
     Hello,
+    LinesLost,
     ToHook,
     TryAttribute,
     encode,
@@ -41,6 +42,8 @@ from softmesh.listening_socket import ListeningSocket, SocketBusy
 
 DEFAULT_SOCKET = "/run/softmesh/hook.sock"
 DEFAULT_STALE_TIME = 300.0
+LOG_PREFIX = "softmesh hook: "
+"""What lines on standard error begin with, which is ExaBGP's."""
 
 _READ = 256 * 1024
 _PIPE = 1024 * 1024
@@ -210,7 +213,12 @@ class Hook:
             connection.close()
             return
         hello = Hello(VERSION, self._instance, os.getpid(), self._stale_time)
-        first = (hello, AttributeRefused(self._exabgp.refused), ExtendedNextHopLacking(self._exabgp.lacking))
+        first = (
+            hello,
+            AttributeRefused(self._exabgp.refused),
+            ExtendedNextHopLacking(self._exabgp.lacking),
+            LinesLost(self._exabgp.lost_lines),
+        )
         reader = HookReader(connection, self._queue, snapshot(first, self._exabgp.rib))
         self._readers[reader.fileno] = reader
         self._selector.register(reader.fileno, selectors.EVENT_READ | selectors.EVENT_WRITE)
@@ -302,4 +310,4 @@ class Hook:
 
 
 def _to_stderr(text: str) -> None:
-    print(f"softmesh hook: {text}", file=sys.stderr, flush=True)
+    print(f"{LOG_PREFIX}{text}", file=sys.stderr, flush=True)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import sys
+import termios
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from softmesh.bgp.adj_rib_in import RouteChanged
 from softmesh.bgp.announcement import Announcement
 from softmesh.bgp.attribute_refusal import AttributeUse
 from softmesh.bgp.extended_next_hop import Lacking
@@ -20,6 +24,7 @@ from softmesh.bgp.hook_protocol import (
     ExtendedNextHopLacking,
     Hello,
     LineBuffer,
+    LinesLost,
     LineTooLong,
     Resynchronise,
     TryAttribute,
@@ -53,16 +58,27 @@ class HookClient:
     """
 
     def __init__(
-        self, path: str, *, on_change: Callable[[], None], monotonic: Callable[[], float] = time.monotonic
+        self,
+        path: str,
+        *,
+        on_change: Callable[[], None],
+        on_delay: Callable[[float], None] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``on_delay``: is told, route by route, how many seconds the hook had it before us."""
         self.connected = False
         self.errors: deque[HookError] = deque(maxlen=_ERRORS)
         self.refused: Mapping[str, str] = {}
         """The neighbours that refuse attribute 23, each with how that was seen."""
         self.lacking: Mapping[str, Lacking] = {}
         """The neighbours RFC 8950 was not negotiated with, each with who does not offer it."""
+        self.lost_lines = 0
+        """Lines that the present hook found missing in what ExaBGP writes to it."""
+        self.resynchronized = 0
+        """How often a hook dropped what waited for us, because we read too slowly."""
         self._path = path
         self._on_change = on_change
+        self._on_delay = on_delay
         self._monotonic = monotonic
         self._mirror = Mirror()
         self._wanted: frozenset[Announcement] | None = None
@@ -71,11 +87,27 @@ class HookClient:
         self._request = asyncio.Event()
         """Set when there is something to be said to the hook."""
         self._wanted_said = False
+        self._writer: asyncio.StreamWriter | None = None
+
+    @property
+    def unread(self) -> int:
+        """Octets from the hook that wait in the socket."""
+        if self._writer is None or self._writer.is_closing():
+            return 0
+        answer = fcntl.ioctl(self._writer.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(4))
+        return int.from_bytes(answer, sys.byteorder)
 
     @property
     def routes(self) -> dict[RouteKey, Route]:
         """The mirrored routes; read them, do not change them."""
         return self._mirror.routes
+
+    def route_counts(self) -> dict[str, dict[str, int]]:
+        """How many routes there are, by neighbour and family."""
+        counts: dict[str, dict[str, int]] = {}
+        for (neighbor, family), count in Counter((key.neighbor, key.family) for key in self.routes).items():
+            counts.setdefault(neighbor, {})[family.value] = count
+        return counts
 
     @property
     def neighbors(self) -> dict[str, Neighbor]:
@@ -144,6 +176,7 @@ class HookClient:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Talk to one hook until the connection ends; return whether it got as far as a snapshot."""
         self._wanted_said = False
+        self._writer = writer
         self._request.set()
         tasks = {
             asyncio.ensure_future(self._receive(reader)),
@@ -193,10 +226,15 @@ class HookClient:
                 elif isinstance(message, CommandFailed):
                     self.errors.append(HookError(f"{message.command}: {message.reason}", message.at))
                     before = (-1, *before[1:])
+                elif isinstance(message, LinesLost):
+                    self.lost_lines = message.lines
                 elif isinstance(message, Resynchronise):
+                    self.resynchronized += 1
                     self._note(f"the hook closed the connection: {message.reason}")
                     return
                 else:
+                    if isinstance(message, RouteChanged) and self._mirror.synced and self._on_delay is not None:
+                        self._on_delay(now - message.route.received_at)
                     self._mirror.apply(message, now)
             if before != (self.generation, self.synced, self.connected, len(self.errors)):
                 self._on_change()

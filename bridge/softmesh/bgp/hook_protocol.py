@@ -20,7 +20,7 @@ from softmesh.bgp.attribute_refusal import AttributeUse
 from softmesh.bgp.extended_next_hop import Lacking
 from softmesh.errors import PeerError
 
-VERSION = 3
+VERSION = 4
 MAX_MESSAGE = 16 * 1024 * 1024
 """Octets of the longest line either side accepts; ``Wanted`` is the only message that can grow."""
 
@@ -63,6 +63,12 @@ class ExtendedNextHopLacking(msgspec.Struct, frozen=True, tag_field="type", tag=
     """By address: who does not offer it."""
 
 
+class LinesLost(msgspec.Struct, frozen=True, tag_field="type", tag="lines-lost"):
+    """How many of ExaBGP's lines never reached the hook, as its counters tell, since the hook began."""
+
+    lines: int
+
+
 class Resynchronise(msgspec.Struct, frozen=True, tag_field="type", tag="resynchronise"):
     """The reader missed changes; the hook closes the connection, connect again for a new snapshot."""
 
@@ -94,6 +100,7 @@ FromHook: TypeAlias = (
     | SnapshotComplete
     | AttributeRefused
     | ExtendedNextHopLacking
+    | LinesLost
     | CommandFailed
     | Resynchronise
 )

@@ -21,14 +21,18 @@ class Ability:
     """ESP in user space: tunnel mode only, no AH, no interfaces of the kernel's."""
     ml_kem: bool
     """ML-KEM-768 as an additional key exchange (RFC 9370, FIPS 203)."""
+    plugins: frozenset[str] = frozenset()
+    """Those that are loaded."""
 
 
 def of(version: Section, stats: Section, algorithms: Section) -> Ability:
     """From the replies to version, stats and get-algorithms; what is not listed is not there."""
-    plugins = stats.get("plugins", [])
+    listed = stats.get("plugins", [])
+    plugins = frozenset(map(text, listed)) if isinstance(listed, list) else frozenset()
     exchanges = [algorithms.get(section, {}) for section in _KEY_EXCHANGES]
     return Ability(
         version=text(version.get("version")),
-        kernel_libipsec=isinstance(plugins, list) and b"kernel-libipsec" in plugins,
-        ml_kem=any(isinstance(listed, dict) and _ML_KEM in listed for listed in exchanges),
+        kernel_libipsec="kernel-libipsec" in plugins,
+        ml_kem=any(isinstance(exchange, dict) and _ML_KEM in exchange for exchange in exchanges),
+        plugins=plugins,
     )

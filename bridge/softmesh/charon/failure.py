@@ -28,6 +28,35 @@ class Proposals(enum.StrEnum):
     CHILD = "CHILD"
 
 
+class Cause(enum.StrEnum):
+    """Kinds of failure: what metrics count, where the reason is for people."""
+
+    SILENT = "silent"
+    """The peer does not answer."""
+    UNREACHABLE = "unreachable"
+    """There is no way to the peer's address."""
+    AUTHENTICATION = "authentication"
+    """Either end does not accept the other's key or identity."""
+    CERTIFICATE = "certificate"
+    """Of the peer: revoked, not valid now, of no authority of ours, or nobody can tell."""
+    PROPOSALS = "proposals"
+    """The ends have no proposal in common: other algorithms, or another level of protection."""
+    SELECTORS = "selectors"
+    """The ends do not agree on the prefixes."""
+    KERNEL = "kernel"
+    """It refused the SA or its policies."""
+    PEER = "peer"
+    """The peer answered with another notify: it is busy, or takes no more CHILD SAs."""
+    REFUSED = "refused"
+    """Our charon refused a command, or lacks our key."""
+    UNFIT = "unfit"
+    """What was negotiated is not what was asked for."""
+    DATA_PLANE = "data-plane"
+    """What it needs in the kernel is not there, so that nothing is attempted."""
+    UNKNOWN = "unknown"
+    """charon has not told why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What stood in the way of a connection of ours."""
@@ -39,6 +68,7 @@ class Failure:
     """Set where it is that the ends have no proposal in common."""
     both_known: bool = field(default=False, compare=False)
     """Whether the reason says what either end proposes: only a responder gets to know."""
+    cause: Cause = field(default=Cause.UNKNOWN, compare=False)
 
 
 _NOTIFIED = {
@@ -50,6 +80,19 @@ _NOTIFIED = {
     "TEMPORARY_FAILURE": "it is busy with another exchange",
 }
 """Notify message types that peers answer with (RFC 7296 §3.10.1), in an operator's words."""
+_BY_NOTIFY = {
+    "NO_PROPOSAL_CHOSEN": Cause.PROPOSALS,
+    "INVALID_KE_PAYLOAD": Cause.PROPOSALS,
+    "AUTHENTICATION_FAILED": Cause.AUTHENTICATION,
+    "TS_UNACCEPTABLE": Cause.SELECTORS,
+}
+"""What kind of failure they tell of; the others: ``Cause.PEER``."""
+
+
+def _answered(notify: str) -> str:
+    meaning = _NOTIFIED.get(notify)
+    return f"the peer answered {notify}{f': {meaning}' if meaning else ''}"
+
 
 _NOT_CARRIED = "the peer asks for prefixes that we do not carry (yet)"
 _IMPOSTOR = "the peer has another key or identity than it announced"
@@ -60,25 +103,29 @@ _CERTIFICATE = {
     r"subject certificate invalid ": "the peer's certificate is not valid at this time",
     r"no issuer certificate found for ": "the peer's certificate is of none of our authorities",
 }
-_LOGGED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), reason)
-    for pattern, reason in (
-        *_CERTIFICATE.items(),
-        (r"establishing IKE_SA failed, peer not responding", "the peer does not answer"),
-        (r"constraint check failed: ", _IMPOSTOR),
-        (r"no trusted \w+ public key found for ", _IMPOSTOR),
-        (r"IDir '.*' does not match to ", _IMPOSTOR),
+_LOGGED: tuple[tuple[re.Pattern[str], str, Cause], ...] = tuple(
+    (re.compile(pattern), reason, cause)
+    for pattern, reason, cause in (
+        *((pattern, reason, Cause.CERTIFICATE) for pattern, reason in _CERTIFICATE.items()),
+        (r"establishing IKE_SA failed, peer not responding", "the peer does not answer", Cause.SILENT),
+        (r"constraint check failed: ", _IMPOSTOR, Cause.AUTHENTICATION),
+        (r"no trusted \w+ public key found for ", _IMPOSTOR, Cause.AUTHENTICATION),
+        (r"IDir '.*' does not match to ", _IMPOSTOR, Cause.AUTHENTICATION),
         # Often the only sign: "signature validation failed" comes before a success too, where charon holds
         # another key to try.
-        (r"generating \w+ (request|response) \d+ \[ N\(AUTH_FAILED\) \]", _IMPOSTOR),
-        (r"no private key found for ", "charon does not hold our private key"),
-        (r"unable to install (inbound|outbound|IPsec|SAD|SPD)", "the kernel refused the SA or its policies"),
-        (r"unable to install .* in kernel", "the kernel refused the SA or its policies"),
-        (r"no acceptable traffic selectors found", _NOT_CARRIED),
+        (r"generating \w+ (request|response) \d+ \[ N\(AUTH_FAILED\) \]", _IMPOSTOR, Cause.AUTHENTICATION),
+        (r"no private key found for ", "charon does not hold our private key", Cause.REFUSED),
+        (
+            r"unable to install (inbound|outbound|IPsec|SAD|SPD)",
+            "the kernel refused the SA or its policies",
+            Cause.KERNEL,
+        ),
+        (r"unable to install .* in kernel", "the kernel refused the SA or its policies", Cause.KERNEL),
+        (r"no acceptable traffic selectors found", _NOT_CARRIED, Cause.SELECTORS),
         # As a responder.
-        (r"traffic selectors .* === .* unacceptable", _NOT_CARRIED),
-        (r"unable to resolve ", "the endpoint's address cannot be used"),
-        (r"error writing to socket: Network is unreachable", "no route to the endpoint"),
+        (r"traffic selectors .* === .* unacceptable", _NOT_CARRIED, Cause.SELECTORS),
+        (r"unable to resolve ", "the endpoint's address cannot be used", Cause.UNREACHABLE),
+        (r"error writing to socket: Network is unreachable", "no route to the endpoint", Cause.UNREACHABLE),
     )
 )
 _RECEIVED = re.compile(r"received proposals: (.+)")
@@ -95,16 +142,20 @@ _NO_CHILD = "notify, no CHILD_SA built"
 _NOTIFY = re.compile(rf"received ([A-Z0-9_]+) (notify error|{_NO_CHILD})")
 
 _ALERTS = {
-    "peer-auth-failed": _IMPOSTOR,
-    "local-auth-failed": f"the peer answered AUTHENTICATION_FAILED: {_NOTIFIED['AUTHENTICATION_FAILED']}",
-    "peer-init-unreachable": "the peer does not answer",
-    "retransmit-send-timeout": "the peer does not answer",
-    "proposal-mismatch-ike": "no IKE proposal in common with the peer",
-    "proposal-mismatch-child": "no proposal for the CHILD SA in common with the peer",
-    "ts-mismatch": "prefixes differ from the peer's",
-    "install-child-sa-failed": "the kernel refused the SA",
-    "install-child-policy-failed": "the kernel refused the SA's policies",
+    "peer-auth-failed": (_IMPOSTOR, Cause.AUTHENTICATION),
+    "local-auth-failed": (_answered("AUTHENTICATION_FAILED"), Cause.AUTHENTICATION),
+    "peer-init-unreachable": ("the peer does not answer", Cause.SILENT),
+    "retransmit-send-timeout": ("the peer does not answer", Cause.SILENT),
+    "proposal-mismatch-ike": ("no IKE proposal in common with the peer", Cause.PROPOSALS),
+    "proposal-mismatch-child": ("no proposal for the CHILD SA in common with the peer", Cause.PROPOSALS),
+    "ts-mismatch": ("prefixes differ from the peer's", Cause.SELECTORS),
+    "install-child-sa-failed": ("the kernel refused the SA", Cause.KERNEL),
+    "install-child-policy-failed": ("the kernel refused the SA's policies", Cause.KERNEL),
 }
+REASONS = frozenset(
+    {*map(_answered, _NOTIFIED), *(reason for _, reason, _ in _LOGGED), *(reason for reason, _ in _ALERTS.values())},
+)
+"""Every reason there is, but for those that list what the ends propose, and for what charon answers a command."""
 _UNNAMED = "(unnamed)"
 """What charon calls an IKE_SA for which it has not chosen a connection."""
 _ALERTED_DISAGREEMENT = {"proposal-mismatch-ike": Proposals.IKE, "proposal-mismatch-child": Proposals.CHILD}
@@ -146,7 +197,7 @@ class Failures:
 
     def note(self, connection: str, reason: str) -> None:
         """Take in what charon said to a command."""
-        self._told[connection] = Failure(connection, reason)
+        self._told[connection] = Failure(connection, reason, cause=Cause.REFUSED)
 
     def forget(self, connection: str) -> None:
         """A connection has changed or works: what was told of it counts no more."""
@@ -175,10 +226,8 @@ class Failures:
                 return []
             names = _meant(text(message.get("ikesa-name")), negotiation.host, loaded)
             reason = _compared(about, negotiation)
-            return [
-                Failure(name, reason, about, both_known=bool(negotiation.received and negotiation.configured))
-                for name in names
-            ]
+            both_known = bool(negotiation.received and negotiation.configured)
+            return [Failure(name, reason, about, both_known=both_known, cause=Cause.PROPOSALS) for name in names]
         return []
 
 
@@ -221,23 +270,23 @@ def _from_log(message: Section) -> Failure | None:
         return None
     line = text(message.get("msg"))
     if notify := _NOTIFY.match(line):
-        meaning = _NOTIFIED.get(notify[1])
         disagreement = None
         if notify[1] == "NO_PROPOSAL_CHOSEN":
             disagreement = Proposals.CHILD if notify[2] == _NO_CHILD else Proposals.IKE
-        reason = f"the peer answered {notify[1]}{f': {meaning}' if meaning else ''}"
-        return Failure(connection, reason, disagreement)
-    return next((Failure(connection, reason) for pattern, reason in _LOGGED if pattern.match(line)), None)
+        return Failure(connection, _answered(notify[1]), disagreement, cause=_BY_NOTIFY.get(notify[1], Cause.PEER))
+    told = ((reason, cause) for pattern, reason, cause in _LOGGED if pattern.match(line))
+    return next((Failure(connection, reason, cause=cause) for reason, cause in told), None)
 
 
 def _from_alert(message: Section, loaded: Collection[str]) -> list[Failure]:
     kind = text(message.get("type"))
-    reason = _ALERTS.get(kind)
+    alerted = _ALERTS.get(kind)
     sections = message.get("ike-sa")
-    if reason is None or not isinstance(sections, dict):
+    if alerted is None or not isinstance(sections, dict):
         return []
+    reason, cause = alerted
     return [
-        Failure(connection, reason, _ALERTED_DISAGREEMENT.get(kind))
+        Failure(connection, reason, _ALERTED_DISAGREEMENT.get(kind), cause=cause)
         for name, ike_sa in sections.items()
         if isinstance(ike_sa, dict)
         for connection in _meant(name, text(ike_sa.get("remote-host")), loaded)

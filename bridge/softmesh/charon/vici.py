@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -32,6 +33,8 @@ from softmesh.charon.packet import (
 from softmesh.errors import PeerError, SoftmeshError, Unreachable
 
 OnEvent: TypeAlias = Callable[[str, Section], None]
+OnAnswer: TypeAlias = Callable[[str, float, str], None]
+"""Is told of a command, the seconds from sending it, and what came instead of an answer; empty if one came."""
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds a command may take: the longest, a listing of 5,000 softwires, takes a quarter of one."""
@@ -64,6 +67,19 @@ class UnknownEventError(SoftmeshError):
         self.event = event
 
 
+_ERRORS: dict[type[BaseException], str] = {
+    CommandError: "refused",
+    UnknownCommandError: "unknown",
+    UnknownEventError: "unknown",
+    PeerError: "malformed",
+}
+"""How metrics call them; whatever else ends a command, no answer has come."""
+
+
+def _unheard(_command: str, _seconds: float, _error: str) -> None:
+    """Whoever has no use for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Listing:
     """A command under way that answers by events."""
@@ -81,9 +97,15 @@ class ViciConnection:
     """
 
     def __init__(
-        self, path: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, on_event: OnEvent | None
+        self,
+        path: Path,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        on_event: OnEvent | None,
+        on_answer: OnAnswer | None = None,
     ) -> None:
         self._name = f"charon's VICI socket {path}"
+        self._on_answer = on_answer or _unheard
         self._reader = reader
         self._writer = writer
         self._on_event = on_event
@@ -94,10 +116,16 @@ class ViciConnection:
         self._reading = asyncio.create_task(self._read(), name=f"vici {path}")
 
     @classmethod
-    async def open(cls, path: Path, on_event: OnEvent | None = None, within: float = DEFAULT_TIMEOUT) -> ViciConnection:
+    async def open(
+        cls,
+        path: Path,
+        on_event: OnEvent | None = None,
+        within: float = DEFAULT_TIMEOUT,
+        on_answer: OnAnswer | None = None,
+    ) -> ViciConnection:
         """Connect to the socket at ``path`` within ``within`` seconds; events go to ``on_event``.
 
-        Raises Unreachable.
+        ``on_answer`` is told of every command. Raises Unreachable.
         """
         try:
             async with asyncio.timeout(within):
@@ -112,7 +140,7 @@ class ViciConnection:
             raise Unreachable(
                 f"charon's VICI socket {path}: {why}; is strongSwan running, with its vici plugin?"
             ) from error
-        return cls(path, reader, writer, on_event)
+        return cls(path, reader, writer, on_event, on_answer)
 
     @property
     def closed(self) -> bool:
@@ -144,7 +172,8 @@ class ViciConnection:
         Raises CommandError, UnknownCommandError, Unreachable (closed, or out of time), PeerError (malformed).
         """
         async with self._turn:
-            return await self._command(command, message, within)
+            with self._timed(command):
+                return await self._command(command, message, within)
 
     async def stream(
         self, command: str, message: Request | None, event: str, within: float = DEFAULT_TIMEOUT, *, about: str = ""
@@ -159,10 +188,11 @@ class ViciConnection:
             sections: list[Section] = []
             self._listing = _Listing(event, about, sections)
             try:
-                if not await self._registration(register_packet(event), f"list {event}", within):
-                    raise UnknownEventError(event)
-                await self._command(command, message, within)
-                await self._registration(unregister_packet(event), f"unlist {event}", within)
+                with self._timed(command):
+                    if not await self._registration(register_packet(event), f"list {event}", within):
+                        raise UnknownEventError(event)
+                    await self._command(command, message, within)
+                    await self._registration(unregister_packet(event), f"unlist {event}", within)
             finally:
                 self._listing = None
             return sections
@@ -183,6 +213,18 @@ class ViciConnection:
         async with self._turn:
             for event in events:
                 await self._registration(unregister_packet(event), f"event {event}", within)
+
+    @contextlib.contextmanager
+    def _timed(self, command: str) -> Iterator[None]:
+        """Tell how long a command takes and how it ends; one that is abandoned has no answer either."""
+        began, error = time.monotonic(), ""
+        try:
+            yield
+        except BaseException as failure:
+            error = _ERRORS.get(type(failure), "unanswered")
+            raise
+        finally:
+            self._on_answer(command, time.monotonic() - began, error)
 
     async def _command(self, command: str, message: Request | None, within: float) -> Section:
         try:
@@ -283,6 +325,7 @@ class Vici:
         on_event: OnEvent,
         on_connection: Callable[[bool], None],
         *,
+        on_answer: OnAnswer | None = None,
         retry_initial: float = 0.1,
         retry_max: float = 5.0,
         within: float = DEFAULT_TIMEOUT,
@@ -296,6 +339,7 @@ class Vici:
         self._event_names = tuple(events)
         self._on_event = on_event
         self._on_connection = on_connection
+        self._on_answer = on_answer
         self._retry_initial = retry_initial
         self._retry_max = retry_max
         self._timeout = within
@@ -374,7 +418,7 @@ class Vici:
             if not self.connected:
                 raise Unreachable(str(self.last_error or f"charon's VICI socket {self.path}: not connected"))
             if self._commands is None or self._commands.closed:
-                self._commands = await ViciConnection.open(self.path, None, self._timeout)
+                self._commands = await ViciConnection.open(self.path, None, self._timeout, self._on_answer)
             return self._commands
 
     async def _down(self) -> None:

@@ -14,7 +14,7 @@ from softmesh.charon.failure import ALERT, LOG, Failure, Failures
 from softmesh.charon.listing import ike_sas, is_up
 from softmesh.charon.observed import Observed
 from softmesh.charon.packet import Section
-from softmesh.charon.vici import CommandError, Vici
+from softmesh.charon.vici import CommandError, OnAnswer, Vici
 from softmesh.errors import Unreachable
 
 AUDIT = 10.0
@@ -30,6 +30,7 @@ SECRETS_UNLISTED = (
 """What an operator is to know where ``Watch.secrets_unlisted``."""
 _SILENCE = 1.0
 """Seconds without an answer after which charon is called silent."""
+_REKEYED = {"ike-rekey": "ike", "child-rekey": "child"}
 _EVENTS = ("ike-updown", "ike-rekey", "ike-update", "child-updown", "child-rekey", ALERT)
 
 
@@ -37,9 +38,17 @@ class Watch:
     """One charon; ``on_change`` is called, from the event loop, when it may hold something else than before."""
 
     def __init__(
-        self, path: Path, *, on_change: Callable[[], None], monotonic: Callable[[], float] = time.monotonic
+        self,
+        path: Path,
+        *,
+        on_change: Callable[[], None],
+        on_answer: OnAnswer | None = None,
+        on_rekeyed: Callable[[str], None] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._vici = Vici(path, _EVENTS, self._on_event, self._on_connection)
+        """``on_answer`` is told of every command, ``on_rekeyed`` of every SA of ours: ``ike`` or ``child``."""
+        self._vici = Vici(path, _EVENTS, self._on_event, self._on_connection, on_answer=on_answer)
+        self._on_rekeyed = on_rekeyed
         self._driver = Driver(self._vici)
         self._on_change = on_change
         self._monotonic = monotonic
@@ -166,6 +175,8 @@ class Watch:
         elif name == "child-updown" and is_up(message):
             for sa in ike_sas([message]):
                 self._failures.forget(sa.connection)
+        elif name in _REKEYED and self._on_rekeyed is not None and ike_sas([message]):
+            self._on_rekeyed(_REKEYED[name])
         if name == LOG:
             return
         now = self._monotonic()

@@ -166,6 +166,15 @@ def _flaw_of(
     return f"bears no signature of '{_printable(certificate.issuer.rfc4514_string())}'"
 
 
+@lru_cache(maxsize=4096)
+def not_after(der: bytes) -> float | None:
+    """Until when a certificate is valid, as seconds since the epoch (RFC 5280 §4.1.2.5); None for a damaged one."""
+    try:
+        return _load(der).not_valid_after_utc.timestamp()
+    except _UNREADABLE:
+        return None
+
+
 def names(der: bytes) -> tuple[str, ...]:
     """The DNS names and addresses of a certificate (RFC 5280 §4.2.1.6), as IKE identities are written."""
     try:

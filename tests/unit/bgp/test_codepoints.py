@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from softmesh.bgp.codepoints import SubTlvType, TunnelType, sub_tlv_name, tunnel_type_name
 
 
@@ -11,6 +13,13 @@ def test_tunnel_types_have_their_iana_names() -> None:
     assert tunnel_type_name(2) == "GRE"
     assert tunnel_type_name(13) == "MPLS in UDP Encapsulation"
     assert len({t.label for t in TunnelType}) == len(TunnelType)
+
+
+def test_tunnel_types_have_a_keyword_each() -> None:
+    assert len({t.keyword for t in TunnelType}) == len(TunnelType)
+    assert all(re.fullmatch("[a-z0-9-]+", t.keyword) for t in TunnelType)
+    assert TunnelType.GRE.keyword == "gre"
+    assert TunnelType.DPS.keyword == "dynamic-path-selection-dps-tunnel-encapsulation"
 
 
 def test_unknown_numbers_have_a_name_too() -> None:

@@ -154,7 +154,8 @@ class Mirrored:
 
     def __init__(self, path: Path, wanted: frozenset[Announcement] | None = None) -> None:
         self.changes = 0
-        self.client = HookClient(str(path), on_change=self._changed)
+        self.delays: list[float] = []
+        self.client = HookClient(str(path), on_change=self._changed, on_delay=self.delays.append)
         if wanted is not None:
             self.client.announce(wanted)
 
@@ -268,12 +269,30 @@ async def test_a_gap_in_the_count_asks_that_neighbor_for_its_routes(exabgp: ExaB
         exabgp.write(announce("10.4.0.0/16", counter=7))
         assert await exabgp.commanded() == f"neighbor {PEER} announce route-refresh ipv4 unicast"
         await mirrored.until(lambda: mirrored.client.neighbors[PEER].end_of_rib == set(), "refreshing")
+        assert mirrored.client.lost_lines == 1
         exabgp.write(b"done")
         assert await exabgp.commanded() == f"neighbor {PEER} announce route-refresh ipv6 unicast"
         exabgp.write(b"done", refresh("begin", counter=8), announce("10.3.0.0/16", counter=9))
         exabgp.write(announce("10.4.0.0/16", counter=10), refresh("end", counter=11))
         await mirrored.until(lambda: mirrored.prefixes() == {"10.3.0.0/16", "10.4.0.0/16"}, "refreshed")
     assert any(f"1 lines about {PEER} were lost" in line for line in exabgp.logged)
+    async with Mirrored(exabgp.path) as later:
+        await later.until(lambda: later.client.synced, "snapshot")
+        assert later.client.lost_lines == 1, "who comes later is told as well"
+
+
+async def test_it_is_told_how_long_the_hook_has_had_what_comes_after_the_snapshot(exabgp: ExaBgp) -> None:
+    exabgp.write(announce("10.2.0.0/16"))
+    async with Mirrored(exabgp.path) as mirrored:
+        await mirrored.until(lambda: mirrored.holds("10.2.0.0/16"), "the snapshot")
+        assert mirrored.delays == [], "what is in the snapshot may be of any age"
+        exabgp.write(announce("10.3.0.0/16"))
+        await mirrored.until(lambda: mirrored.holds("10.2.0.0/16", "10.3.0.0/16"), "the change")
+        (delay,) = mirrored.delays
+        assert 0 <= delay < DEADLINE
+        assert mirrored.client.unread == 0
+        assert mirrored.client.route_counts() == {PEER: {"ipv4 unicast": 2}}
+    assert mirrored.client.unread == 0, "there is no socket any more"
 
 
 async def test_malformed_lines_are_reported_once_and_hurt_nothing(exabgp: ExaBgp) -> None:
@@ -415,7 +434,7 @@ def test_a_command_hidden_in_an_announcement_is_not_given(exabgp: ExaBgp) -> Non
     exabgp.answer_start()
     reader = Reader(exabgp.path)
     reader.send(
-        b'{"type":"wanted","version":3,"announcements":[{"prefix":"10.0.0.0/8","next_hop":"fe80::1%\\nshutdown"}]}\n'
+        b'{"type":"wanted","version":4,"announcements":[{"prefix":"10.0.0.0/8","next_hop":"fe80::1%\\nshutdown"}]}\n'
     )
     assert isinstance(reader.until(CommandFailed)[-1], CommandFailed)
     assert exabgp.no_command()
@@ -428,7 +447,7 @@ def test_unread_acknowledgements_are_bounded(exabgp: ExaBgp) -> None:
     announcements = b",".join(
         b'{"prefix":"10.%d.%d.0/24","next_hop":"10.0.0.1"}' % (number >> 8, number & 255) for number in range(1000)
     )
-    reader.send(b'{"type":"wanted","version":3,"announcements":[' + announcements + b"]}\n")
+    reader.send(b'{"type":"wanted","version":4,"announcements":[' + announcements + b"]}\n")
     given = [exabgp.command() for _ in range(32)]
     assert len(set(given)) == 32
     assert exabgp.no_command()

@@ -15,9 +15,13 @@ ALGORITHMS: Section = {
     "dh": {"MODP_2048": b"openssl", "CURVE_25519": b"openssl"},
 }
 
+PLUGINS = frozenset({"charon-systemd", "openssl", "kernel-netlink", "vici"})
+
 
 def test_charon_5_9_8_has_no_ml_kem() -> None:
-    assert ability.of(VERSION, STATS, ALGORITHMS) == Ability("5.9.8", kernel_libipsec=False, ml_kem=False)
+    assert ability.of(VERSION, STATS, ALGORITHMS) == Ability(
+        "5.9.8", kernel_libipsec=False, ml_kem=False, plugins=PLUGINS
+    )
 
 
 def test_charon_6_1_0_has_it() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from softmesh.charon.failure import Failure, Failures, Proposals, explain, from_event
+from softmesh.charon.failure import Cause, Failure, Failures, Proposals, explain, from_event
 from softmesh.charon.packet import Section
 from softmesh.charon.render import render
 from softmesh.mesh.softwire import Level, Profile
@@ -73,6 +73,40 @@ def test_recorded_lines_of_charon_5_9_8(line: str, reason: str) -> None:
 )
 def test_other_lines_say_nothing(line: str) -> None:
     assert from_event("log", logged(line)) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ("received NO_PROPOSAL_CHOSEN notify error", Cause.PROPOSALS),
+        ("received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built", Cause.PROPOSALS),
+        ("received AUTHENTICATION_FAILED notify error", Cause.AUTHENTICATION),
+        ("received TS_UNACCEPTABLE notify, no CHILD_SA built", Cause.SELECTORS),
+        ("received TEMPORARY_FAILURE notify error", Cause.PEER),
+        ("received SOMETHING_NEW notify error", Cause.PEER),
+        ("establishing IKE_SA failed, peer not responding", Cause.SILENT),
+        ("certificate was revoked on Jan 01 00:00:00 UTC 2026, reason: unspecified", Cause.CERTIFICATE),
+        ("constraint check failed: peer not authenticated with peer cert '52:e0:c5'", Cause.AUTHENTICATION),
+        ("no private key found for '52:e0:c5'", Cause.REFUSED),
+        ("unable to install inbound and outbound IPsec SA (SAD) in kernel", Cause.KERNEL),
+        ("no acceptable traffic selectors found", Cause.SELECTORS),
+        ("error writing to socket: Network is unreachable", Cause.UNREACHABLE),
+    ],
+)
+def test_kinds_of_failure(line: str, cause: Cause) -> None:
+    (failure,) = from_event("log", logged(line))
+    assert failure.cause is cause
+
+
+def test_other_sources_have_kinds_too() -> None:
+    alert: Section = {"type": b"retransmit-send-timeout", "ike-sa": {CONNECTION: {"remote-host": REMOTE.encode()}}}
+    (failure,) = from_event("alert", alert)
+    assert failure.cause is Cause.SILENT
+    failures = Failures()
+    failures.note(CONNECTION, "charon refused load-conn: no")
+    assert failures.told[CONNECTION].cause is Cause.REFUSED
+    told(failures, "received proposals: IKE:A", "configured proposals: IKE:B", "received proposals unacceptable")
+    assert failures.told[CONNECTION].cause is Cause.PROPOSALS
 
 
 def test_what_is_not_ours_is_not_heard() -> None:

@@ -183,6 +183,39 @@ async def test_a_listing_reads_only_what_it_is_about_and_counts_the_rest(serve: 
         assert await connection.stream("list-sas", None, "list-sa") == everything
 
 
+async def test_every_command_is_told_of_with_how_it_ended(serve: Serve) -> None:
+    def answer(kind: Kind, name: str, send: Send) -> None:
+        if kind is not Kind.CMD_REQUEST:
+            send(CONFIRM)
+        elif name == "unload-conn":
+            send(reply(success="no", errmsg="connection not found"))
+        elif name == "get-nothing":
+            send(UNKNOWN_COMMAND)
+        elif name != "initiate":
+            send(reply())
+
+    told: list[tuple[str, str]] = []
+    server = await serve(answer)
+
+    def on_answer(command: str, seconds: float, error: str) -> None:
+        assert 0 <= seconds < 5
+        told.append((command, error))
+
+    connection = await ViciConnection.open(server.path, on_answer=on_answer)
+    await connection.request("version")
+    await connection.stream("list-sas", None, "list-sa")
+    for command, error in (("unload-conn", CommandError), ("get-nothing", UnknownCommandError)):
+        with pytest.raises(error):
+            await connection.request(command)
+    with pytest.raises(Unreachable):
+        await connection.request("initiate", within=0.05)
+    await connection.close()
+    assert told == [
+        ("version", ""), ("list-sas", ""), ("unload-conn", "refused"), ("get-nothing", "unknown"),
+        ("initiate", "unanswered"),
+    ]  # fmt: skip
+
+
 async def test_a_late_reply_is_never_taken_for_the_next(serve: Serve) -> None:
     async with connected(await serve(lambda _kind, _name, _send: None)) as connection:
         with pytest.raises(Unreachable, match=r"no answer to initiate within 0.05 s"):
