@@ -160,6 +160,8 @@ class Life:
         for command in ("status", "plan"):
             self.say(command, *where)
             self.say(command, *where, "--json")
+        for form in (("status", "--table"), ("status", "--matrix"), ("events", "--no-follow")):
+            self.say(*form, *where)
         for target in (self.mesh.plan.host(2, 10), "nonsense"):
             self.say("explain", target, *where)
         self.say("check", str(self.mesh_yaml), "--json")

@@ -7,9 +7,14 @@ import sys
 import structlog
 
 from softmesh.bgp.exabgp_process import ExaBgpNeighbor, ExaBgpSettings, ManagedExaBgp
+from softmesh.bgp.hook import LOG_PREFIX
 from softmesh.bgp.route import ENCAPSULATION
 from softmesh.config import Config, read_password
 from softmesh.control.settings import stale_times_of
+
+_log = structlog.get_logger("softmesh.exabgp")
+_OF_THE_HOOK = (LOG_PREFIX, "softmesh: ")
+"""The second is what any command of ours prints that cannot go on."""
 
 
 def managed_exabgp(config: Config) -> ManagedExaBgp:
@@ -17,7 +22,6 @@ def managed_exabgp(config: Config) -> ManagedExaBgp:
 
     Raises OperatorError for what ExaBGP cannot be given, and for a password file that cannot be used.
     """
-    log = structlog.get_logger("softmesh.exabgp")
     bgp = config.bgp
     settings = ExaBgpSettings(
         router_id=str(bgp.router_id),
@@ -47,7 +51,14 @@ def managed_exabgp(config: Config) -> ManagedExaBgp:
     return ManagedExaBgp(
         settings,
         config.sockets.directory,
-        on_log=lambda line: log.debug("exabgp", line=line),
-        on_end=lambda what: log.warning("exabgp", problem=what),
+        on_log=_print,
+        on_end=lambda what: _log.warning("exabgp ended", problem=what),
         program=None if bgp.exabgp is None else str(bgp.exabgp),
     )
+
+
+def _print(line: str) -> None:
+    if line.startswith(_OF_THE_HOOK):
+        _log.warning("hook", line=line.partition(": ")[2])
+    else:
+        _log.debug("exabgp", line=line)

@@ -65,6 +65,11 @@ class HostTraffic(enum.IntEnum):
         """What people call it."""
         return "BGP session"
 
+    @property
+    def keyword(self) -> str:
+        """What stands for it in keys of softwires."""
+        return "bgp-session"
+
 
 SoftwireType: TypeAlias = TunnelType | HostTraffic
 
@@ -77,6 +82,12 @@ class SoftwireId:
     remote: Address
     type: SoftwireType
     color: int | None = None
+
+    @property
+    def key(self) -> str:
+        """What names it among this router's in the log, in events, in status and in metrics."""
+        color = "" if self.color is None else f"/{self.color}"
+        return f"{self.remote}/{self.type.keyword}{color}"
 
     def __str__(self) -> str:
         color = "" if self.color is None else f" colour {self.color}"
