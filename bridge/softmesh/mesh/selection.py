@@ -20,6 +20,7 @@ from softmesh.bgp.tunnel_encapsulation import (
     AttributeVerdict,
     Carrier,
     Tunnel,
+    TunnelEncapsulation,
     TunnelVerdict,
     decode_repeated,
 )
@@ -81,7 +82,7 @@ def select(route: Route, prefix: Network | None, policy: Policy, resolve: Resolv
     """
     refusals: list[Refusal] = []
     feasible: list[Offer] = []
-    offers, recursive = _offers(route, resolve, refusals)
+    offers, recursive = offers_for(route, resolve, refusals)
     for offer in offers:
         refusal = _infeasible(offer, policy) or admit_endpoint(offer.endpoint, prefix, policy)
         if refusal is None:
@@ -97,7 +98,21 @@ def select(route: Route, prefix: Network | None, policy: Policy, resolve: Resolv
     return Selection(tuple(feasible), transmitters, tuple(refusals), recursive)
 
 
-def _offers(route: Route, resolve: Resolve, refusals: list[Refusal]) -> tuple[list[Offer], bool]:
+def announced(route: Route) -> TunnelEncapsulation:
+    """The tunnels that a route itself speaks of, in attribute 23 or by community, each with its verdict."""
+    value, communities = route.attributes.tunnel_encapsulation, route.attributes.extended_communities
+    if value is None:
+        return TunnelEncapsulation(tunnels_from(communities))
+    encapsulation = route.key.family in ENCAPSULATION
+    decoded = decode_repeated(value, Carrier.ENCAPSULATION if encapsulation else Carrier.UNICAST)
+    if decoded.verdict is AttributeVerdict.TREAT_AS_WITHDRAW:
+        return decoded
+    next_hop = endpoint_of(route) if encapsulation else address(route.next_hop)
+    named = tunnels_from(communities, decoded.tunnels, next_hop)
+    return replace(decoded, tunnels=decoded.tunnels + named) if named else decoded
+
+
+def offers_for(route: Route, resolve: Resolve, refusals: list[Refusal]) -> tuple[list[Offer], bool]:
     """The offers for a route, and whether recursion was needed; what is not an offer lands in ``refusals``."""
     wanted_colors = colors_from(route.attributes.extended_communities)
     carrier, seen = route, {route.key}
@@ -144,20 +159,12 @@ def _offers(route: Route, resolve: Resolve, refusals: list[Refusal]) -> tuple[li
 
 def _advertised(carrier: Route, family: Family, refusals: list[Refusal]) -> tuple[bool, list[Tunnel]]:
     """Whether a route says anything of tunnels, and those of them that stand up to RFC 9012 §13."""
-    value, communities = carrier.attributes.tunnel_encapsulation, carrier.attributes.extended_communities
-    if value is None:
-        advertised = tunnels_from(communities)
-    else:
-        decoded = decode_repeated(
-            value, Carrier.ENCAPSULATION if carrier.key.family in ENCAPSULATION else Carrier.UNICAST
-        )
-        if decoded.verdict is AttributeVerdict.TREAT_AS_WITHDRAW:
-            refusals.append(Refusal(Rule.WITHDRAWN, f"attribute 23: {decoded.reason} ({decoded.section})"))
-            return True, []
-        next_hop = endpoint_of(carrier) if carrier.key.family in ENCAPSULATION else address(carrier.next_hop)
-        advertised = decoded.tunnels + tunnels_from(communities, decoded.tunnels, next_hop)
+    said = announced(carrier)
+    if said.verdict is AttributeVerdict.TREAT_AS_WITHDRAW:
+        refusals.append(Refusal(Rule.WITHDRAWN, f"attribute 23: {said.reason} ({said.section})"))
+        return True, []
     tunnels: list[Tunnel] = []
-    for tunnel in advertised:
+    for tunnel in said.tunnels:
         if tunnel.verdict not in {TunnelVerdict.USABLE, TunnelVerdict.TRANSMIT_ONLY}:
             refusals.append(Refusal(Rule.TUNNEL, f"{tunnel.name}: {tunnel.reason} ({tunnel.section})"))
         elif carrier.key.family in ENCAPSULATION and tunnel.egress_endpoint not in {None, endpoint_of(carrier)}:
@@ -172,7 +179,7 @@ def _advertised(carrier: Route, family: Family, refusals: list[Refusal]) -> tupl
             )
         else:
             tunnels.append(tunnel)
-    return bool(advertised) or value is not None, tunnels
+    return bool(said.tunnels) or carrier.attributes.tunnel_encapsulation is not None, tunnels
 
 
 def _lost(route: Route) -> str:
