@@ -28,10 +28,15 @@ def add_config_argument(parser: argparse._ActionsContainer) -> None:
 
 def add_bridge_arguments(parser: argparse.ArgumentParser) -> None:
     """How to find the running bridge, and the form of the answer."""
+    add_socket_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
+def add_socket_arguments(parser: argparse.ArgumentParser) -> None:
+    """How to find the running bridge."""
     where = parser.add_mutually_exclusive_group()
     add_config_argument(where)
     where.add_argument("--socket", type=Path, metavar="PATH", help="control socket of the bridge, instead of a FILE")
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
 @contextmanager
@@ -39,8 +44,15 @@ def answered(args: argparse.Namespace, command: str, **arguments: Any) -> Iterat
     """Ask the bridge, and show its answer within; one of another shape raises PeerError. Raises as ``ask`` does too."""
     path = control_socket(args)
     answer = ask(path, command, **arguments)
-    try:
+    with understood(path, command):
         yield answer
+
+
+@contextmanager
+def understood(path: Path, command: str) -> Iterator[None]:
+    """Show an answer within; one of another shape raises PeerError."""
+    try:
+        yield
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise PeerError(
             f"control socket {path}: not what this softmesh ({__version__}) calls an answer to {command}; "

@@ -51,15 +51,15 @@ def asked(listener: Listener, *command: str, answer: Any) -> int:
     return cli.main([*command, "--socket", str(listener.path)])
 
 
-@pytest.mark.parametrize("command", ["status", "plan", "explain", "audit", "announce", "withdraw"])
+@pytest.mark.parametrize("command", ["status", "plan", "explain", "audit", "announce", "withdraw", "events"])
 @pytest.mark.parametrize("answer", [{}, {"softwires": 3, "routes": 1, "unmet": {}, "announcing": 7}])
 def test_an_answer_of_another_shape(
-    listener: Listener, capsys: pytest.CaptureFixture[str], command: str, answer: Any
+    listener: Listener, capfd: pytest.CaptureFixture[str], command: str, answer: Any
 ) -> None:
     """As of a bridge that was not restarted after an upgrade."""
     words = ["explain", "10.0.0.0/8"] if command == "explain" else [command]
     assert asked(listener, *words, answer=answer) == 1
-    said = capsys.readouterr().err
+    said = capfd.readouterr().err
     assert "restart softmesh run if it is of another version" in said
     assert said.count("\n") == 1
 
