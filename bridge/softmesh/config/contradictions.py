@@ -17,7 +17,7 @@ from softmesh.config.finding import Finding, error, warning
 from softmesh.config.prefixes import unfit as unfit_prefixes
 from softmesh.config.problems import KeyPath
 from softmesh.config.proposals import unfit as unfit_proposals
-from softmesh.config.values import TUNNEL_TYPE_NAMES, AnnouncementCarrier, Config
+from softmesh.config.values import AnnouncementCarrier, Config
 
 MAX_SOCKET_PATH = 107
 """Octets of a unix socket's path, unix(7)."""
@@ -40,6 +40,7 @@ def contradictions(config: Config) -> Iterator[Finding]:
     yield from _charon(config)
     yield from dataplane_contradictions(config)
     yield from _socket_paths(config)
+    yield from _http(config)
 
 
 def _endpoint(config: Config) -> Iterator[Finding]:
@@ -76,6 +77,15 @@ def _bgp(config: Config) -> Iterator[Finding]:
         )
     if len(set(bgp.families)) < len(bgp.families):
         yield error(("bgp", "families"), "a family is given twice", "keep one of each")
+    crossing = config.endpoint.version == 6 and Family.IPV4_UNICAST in bgp.families
+    if bgp.managed and crossing and Family.IPV6_UNICAST not in bgp.families:
+        # ExaBGP leaves next hops of a family that it does not speak out of the capability (RFC 8950 §4).
+        yield error(
+            ("bgp", "families"),
+            "ExaBGP offers IPv6 next hops for IPv4 prefixes only where it speaks ipv6 unicast as well",
+            "add ipv6 unicast",
+            ("endpoint",),
+        )
     if bgp.asn in (23456, 65535):
         # RFC 6793 §9, RFC 7300 §2.
         yield error(("bgp", "asn"), f"AS {bgp.asn} is reserved", "use your own, or a private one from 64512 to 65534")
@@ -129,7 +139,7 @@ def _announce(config: Config) -> Iterator[Finding]:
 def _announced_tunnels(config: Config) -> Iterator[Finding]:
     tunnels = config.announce.tunnels
     for index, tunnel in enumerate(tunnels):
-        name = TUNNEL_TYPE_NAMES[tunnel.type]
+        name = tunnel.type.keyword
         if tunnel in tunnels[:index]:
             yield error(
                 ("announce", "tunnels", index),
@@ -250,4 +260,21 @@ def _socket_paths(config: Config) -> Iterator[Finding]:
                 path,
                 f"the socket's path has {length} octets, {MAX_SOCKET_PATH} are allowed",
                 "use a shorter path",
+            )
+
+
+def _http(config: Config) -> Iterator[Finding]:
+    addresses = config.http.addresses
+    for index, address in enumerate(addresses):
+        path: KeyPath = ("http", "addresses", index)
+        if address in addresses[:index]:
+            yield error(path, f"{address} is given twice", "keep one of them")
+        elif address.is_multicast:
+            yield error(path, f"{address} is no address to listen at", "use an address of this router")
+        elif config.http.port is not None and not address.is_loopback:
+            yield warning(
+                path,
+                f"the page is open to whoever reaches {address}: it has no login and no TLS",
+                "listen on the loopback and put a proxy with both before it",
+                ("http", "port"),
             )

@@ -10,7 +10,7 @@ from softmesh.config.contradictions_trust import rules_between
 from softmesh.config.finding import Finding, error, warning
 from softmesh.config.prefixes import Overlaps, captures, unfit
 from softmesh.config.problems import KeyPath, spell
-from softmesh.config.values import TUNNEL_TYPE_NAMES, Config, SoftwireEntry, trust_mode_of
+from softmesh.config.values import Config, SoftwireEntry, trust_mode_of
 from softmesh.mesh.capture import Core
 from softmesh.mesh.trust_policy import TrustMode
 
@@ -37,7 +37,7 @@ def softwire_contradictions(config: Config) -> Iterator[Finding]:
         if identity in seen:
             yield error(
                 ("softwires", index),
-                f"{TUNNEL_TYPE_NAMES[entry.tunnel]} to {entry.remote} is given twice with the same colour",
+                f"{entry.tunnel.keyword} to {entry.remote} is given twice with the same colour",
                 "keep one of them",
                 ("softwires", seen[identity]),
             )

@@ -268,10 +268,13 @@ def _authenticator(node: Scalar) -> bytes:
 
 
 def _interface_name(node: Scalar) -> str:
-    if node.value is not None and re.fullmatch(values.INTERFACE_NAME, node.text) and node.text.strip("."):
+    if isinstance(node.value, str) and re.fullmatch(values.INTERFACE_NAME, node.text) and node.text.strip("."):
         return node.text
     raise _UnfitError(
-        f"must be the name of an interface, not {_shown(node)}", "write it as ip link shows it, such as eth0"
+        f"must be the name of an interface, not {_shown(node)}",
+        "write it as ip link shows it, such as eth0"
+        if node.value is None or isinstance(node.value, str)
+        else "put it in quotes if that is its name",
     )
 
 

@@ -9,6 +9,7 @@ import enum
 import importlib.resources
 import inspect
 import json
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ SECTIONS: tuple[type[values.Section], ...] = (
     values.Charon,
     values.DataPlane,
     values.Sockets,
+    values.Http,
     values.Log,
 )
 """Every mapping of the file, in the file's order."""
@@ -157,7 +159,7 @@ def _plain(value: object) -> object:
     """Write a default as it would stand in the file."""
     match value:
         case TunnelType():
-            return values.TUNNEL_TYPE_NAMES[value]
+            return value.keyword
         case tuple():
             return [_plain(item) for item in value]
         case msgspec.Struct():
@@ -170,7 +172,7 @@ def _plain(value: object) -> object:
             }
         case enum.Enum():
             return value.value
-        case Path():
+        case Path() | IPv4Address() | IPv6Address():
             return str(value)
         case _:
             return value

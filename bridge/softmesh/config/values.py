@@ -8,7 +8,7 @@ is given by the properties of :class:`Config`.
 from __future__ import annotations
 
 import enum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -67,20 +67,22 @@ else:
 
 
 ACCEPTED_TUNNEL_TYPES = {
-    "ipsec-tunnel-mode": TunnelType.IPSEC_TUNNEL,
-    "ip-in-ip-ipsec-transport": TunnelType.IP_IN_IP_IPSEC_TRANSPORT,
-    "mpls-in-ip-ipsec-transport": TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT,
+    each.keyword: each
+    for each in (
+        TunnelType.IPSEC_TUNNEL,
+        TunnelType.IP_IN_IP_IPSEC_TRANSPORT,
+        TunnelType.MPLS_IN_IP_IPSEC_TRANSPORT,
+    )
 }
-"""Spelling of the tunnel types of RFC 5566 §3 that lead to an SA, best first."""
+"""The tunnel types of RFC 5566 §3 that lead to an SA by their spelling, best first."""
 
-ANNOUNCED_TUNNEL_TYPES = ACCEPTED_TUNNEL_TYPES | {"transmit-only": TunnelType.TRANSMIT_TUNNEL_ENDPOINT}
+ANNOUNCED_TUNNEL_TYPES = ACCEPTED_TUNNEL_TYPES | {
+    TunnelType.TRANSMIT_TUNNEL_ENDPOINT.keyword: TunnelType.TRANSMIT_TUNNEL_ENDPOINT
+}
 """The same and RFC 5566 §4.1's type 3, which tells peers not to send to us."""
 
-CONFIGURED_TUNNEL_TYPES = ACCEPTED_TUNNEL_TYPES | {"gre": TunnelType.GRE, "l2tpv3": TunnelType.L2TPV3}
+CONFIGURED_TUNNEL_TYPES = ACCEPTED_TUNNEL_TYPES | {each.keyword: each for each in (TunnelType.GRE, TunnelType.L2TPV3)}
 """The types that lead to an SA and those that RFC 5619 §4.4.2 protects too, though BGP cannot ask for that."""
-
-TUNNEL_TYPE_NAMES = {kind: name for name, kind in (ANNOUNCED_TUNNEL_TYPES | CONFIGURED_TUNNEL_TYPES).items()}
-"""The spelling of each tunnel type in the file."""
 
 
 class Form(enum.Enum):
@@ -179,6 +181,7 @@ Color = Annotated[int, Meta(ge=0, le=4294967295)]
 Proposal = Annotated[str, Meta(pattern="^[a-z0-9_]+(-[a-z0-9_]+)*$", max_length=256)]
 Proposals = Annotated[tuple[Proposal, ...], Meta(min_length=1)]
 Mtu = Annotated[int, Meta(ge=1280, le=65535)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
 
 INTERFACE_NAME = "[!-.0-9;-~]{1,15}"
 """What the kernel's dev_valid_name() takes, but for letters outside ASCII."""
@@ -773,6 +776,23 @@ class Sockets(Section, frozen=True, kw_only=True):
         return self.directory / "control.sock"
 
 
+class Http(Section, frozen=True, kw_only=True):
+    """The read-only web page, its API, metrics and health."""
+
+    port: Annotated[
+        Port | None,
+        Meta(description="TCP port of the web page, `/metrics`, `/healthz` and `/readyz`; null: none."),
+    ] = None
+    addresses: Annotated[
+        tuple[Address, ...],
+        Meta(
+            min_length=1,
+            description="Our addresses to listen at. There is no login and no TLS: beyond the loopback a proxy of "
+            "yours belongs before it.",
+        ),
+    ] = field(default_factory=lambda: (IPv4Address("127.0.0.1"), IPv6Address("::1")))
+
+
 class Log(Section, frozen=True, kw_only=True):
     """What is logged and how."""
 
@@ -827,6 +847,9 @@ class Config(Section, frozen=True, kw_only=True):
     ] = field(default_factory=DataPlane)
     sockets: Annotated[Sockets, Meta(description="Where the hook and the bridge listen.")] = field(
         default_factory=Sockets
+    )
+    http: Annotated[Http, Meta(description="The read-only web page, its API, metrics and health.")] = field(
+        default_factory=Http
     )
     log: Annotated[Log, Meta(description="What is logged and how.")] = field(default_factory=Log)
 

@@ -32,8 +32,14 @@ ERRORS = [
     ("asn: 65000", "asn: 23456", "4:3: bgp.asn: AS 23456 is reserved; use your own, or a private one"),
     (
         "asn: 65000",
-        "asn: 65000\n  families: [ipv4 unicast, ipv4 unicast]",
+        "asn: 65000\n  families: [ipv6 unicast, ipv4 unicast, ipv4 unicast]",
         "5:3: bgp.families: a family is given twice",
+    ),
+    (
+        "asn: 65000",
+        "asn: 65000\n  families: [ipv4 unicast]",
+        "5:3: bgp.families: ExaBGP offers IPv6 next hops for IPv4 prefixes only where it speaks ipv6 unicast as well; "
+        "add ipv6 unicast",
     ),
     (
         "asn: 65000",
@@ -281,3 +287,25 @@ def test_a_reflector_on_the_same_machine(site: Site) -> None:
 def test_many_prefixes_take_no_quadratic_time(site: Site) -> None:
     many = ", ".join(f"10.{i >> 8}.{i & 255}.0/24" for i in range(20_000))
     assert site.errors(changed("[10.1.0.0/24]", f"[{many}]")) == []
+
+
+def test_the_page_beyond_the_loopback(site: Site) -> None:
+    assert site.warnings(f"{GOOD}http: {{port: 8180}}\n") == []
+    assert site.warnings(f"{GOOD}http: {{addresses: [192.0.2.1]}}\n") == []
+    assert site.warnings(f"{GOOD}http: {{port: 8180, addresses: ['::1', '2001:db8:f::1']}}\n") == [
+        "16:39: warning: http.addresses[1]: the page is open to whoever reaches 2001:db8:f::1: it has no login and no"
+        " TLS; listen on the loopback and put a proxy with both before it"
+    ]
+
+
+def test_addresses_of_the_page(site: Site) -> None:
+    assert site.errors(f"{GOOD}http: {{port: 8180, addresses: [127.0.0.1, 127.0.0.1]}}\n") == [
+        "16:43: http.addresses[1]: 127.0.0.1 is given twice; keep one of them"
+    ]
+    assert site.errors(f"{GOOD}http: {{port: 0, addresses: []}}\n") == [
+        "16:14: http.port: must be a whole number from 1 to 65535, not '0'; write such a number, without unit",
+        "16:28: http.addresses: must not be empty; give it at least one item, or remove the key for the default",
+    ]
+    assert site.errors(f"{GOOD}http: {{addresses: [224.0.0.1]}}\n") == [
+        "16:20: http.addresses[0]: 224.0.0.1 is no address to listen at; use an address of this router"
+    ]

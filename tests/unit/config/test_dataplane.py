@@ -43,6 +43,15 @@ def test_core_devices(site: Site) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["false", "10", "1e3"])
+def test_a_core_device_that_yaml_takes_for_something_else(site: Site, name: str) -> None:
+    assert site.errors(f"{GOOD}dataplane: {{core_devices: [{name}]}}\n") == [
+        f"16:28: dataplane.core_devices[0]: must be the name of an interface, not '{name}';"
+        " put it in quotes if that is its name"
+    ]
+    assert site.errors(f"{GOOD}dataplane: {{core_devices: ['{name}']}}\n") == []
+
+
 @pytest.mark.parametrize(
     ("network", "core"),
     [

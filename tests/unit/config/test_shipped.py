@@ -62,6 +62,7 @@ def test_full_example_shows_every_key() -> None:
         ("charon", values.Charon),
         ("dataplane", values.DataPlane),
         ("sockets", values.Sockets),
+        ("http", values.Http),
         ("log", values.Log),
     ]:
         keys(kind, full[name])
@@ -93,6 +94,7 @@ def test_full_example_says_default_only_of_defaults(site: Site) -> None:
         "charon",
         "dataplane",
         "sockets",
+        "http",
         "log",
     )
     for section in sections:
