@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import secrets
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -48,6 +49,16 @@ async def kernel_ability() -> Ability:
         return Ability(xfrm_interface=False, vti=False, reason=lack, mpls=mpls)
     lacks = "neither XFRM interfaces nor VTI" if vti else "no XFRM interfaces"
     return Ability(xfrm_interface=False, vti=not vti, reason=f"this kernel has {lacks}", mpls=mpls)
+
+
+async def refused_kinds(kinds: Iterable[tuple[InterfaceKind, int]]) -> Mapping[tuple[InterfaceKind, int], int]:
+    """Make an interface of each kind, by the version of its outer header, and remove it at once.
+
+    Returns those that the kernel refuses, each with the error number. Raises as ``kernel_ability``.
+    """
+    async with opened() as netlink:
+        answers = {(kind, version): await _refusal(netlink, kind, version) for kind, version in kinds}
+    return {which: code for which, code in answers.items() if code}
 
 
 async def _refusal(netlink: Netlink, kind: InterfaceKind, version: int) -> int:

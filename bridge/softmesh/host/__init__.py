@@ -1,0 +1,1 @@
+"""Whether this machine has what a mesh.yaml asks of it, and the command for what it lacks."""
