@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Protocol
 
 from lab.eventually import eventually
-from lab.namespace import LAB, Namespace, program
+from lab.namespace import LAB, Process, program
 
 _ESP_IN_UDP = "( udp port 4500 and ( ( ip and udp[8:4] != 0 ) or ( ip6 and ip6[48:4] != 0 ) ) )"
 ESP = f"( proto 50 or {_ESP_IN_UDP} )"
@@ -23,12 +24,19 @@ PLAINTEXT = f"not ( {ESP} or proto 51 or {_ALLOWED} )"
 BGP, neighbour discovery (and group membership: IGMP, MLD behind a hop-by-hop header)."""
 
 
+class Place(Protocol):
+    """Where a program can be started: a namespace, a container."""
+
+    def start(self, *command: str, log: str) -> Process:
+        """Start it, its output in ``LAB/log``."""
+
+
 class Capture:
     """tcpdump writing to a file until ``stop``."""
 
-    def __init__(self, namespace: Namespace, device: str, name: str) -> None:
+    def __init__(self, place: Place, device: str, name: str) -> None:
         self._file = LAB / f"{name}.pcap"
-        self._process = namespace.start(
+        self._process = place.start(
             *(program("tcpdump"), "-i", device, "-n", "-U", "-Z", "root", "-B", "16384", "-s", "128"),
             "--immediate-mode",
             *("-w", str(self._file)),
