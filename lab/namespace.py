@@ -24,8 +24,10 @@ PACKAGES = {
     "charon-systemd": "charon-systemd libcharon-extra-plugins libstrongswan-standard-plugins",
     "swanctl": "strongswan-swanctl",
     "tcpdump": "tcpdump",
+    "promtool": "prometheus",
     "nft": "nftables",
     "setpriv": "util-linux",
+    "nice": "coreutils",
     "mount": "mount",
     "umount": "mount",
 }
@@ -190,7 +192,7 @@ class Namespace:
 
     def pinged(self, destination: str, *, source: str | None = None, count: int, within: float = 1.0) -> str:
         """What ``ping`` prints of ``count`` echo requests."""
-        options = ["-n", "-c", str(count), "-W", f"{within:g}", "-i", "0.05"]
+        options = ["-n", "-c", str(count), "-W", f"{within * PATIENCE:g}", "-i", "0.05"]
         if source is not None:
             options += ["-I", source]
         done = self.run(program("ping"), *options, destination, check=False, within=count * 2 + within + 5)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any
 
@@ -23,17 +25,21 @@ from softmesh.bgp.hook_client import HookClient
 from softmesh.charon.observed import Observed
 from softmesh.charon.watch import SECRETS_UNLISTED, Watch
 from softmesh.config import Config
-from softmesh.config.values import SessionProtection
+from softmesh.config.values import ACCEPTED_TUNNEL_TYPES, SessionProtection
 from softmesh.control.audit import report as audit
 from softmesh.control.audit.facts import gather
 from softmesh.control.audit.node import Node
 from softmesh.control.carriage import attribute_use, carriage_of, refusal_remedy
+from softmesh.control.chronicle import Chronicle
 from softmesh.control.data_plane import DataPlane
+from softmesh.control.expiry import expiries
 from softmesh.control.kept_routes import KEPT_ROUTES, Kept, KeptRoutes
 from softmesh.control.key_stores import KeyStores
 from softmesh.control.knowledge import Knowledge
+from softmesh.control.measurements import Measurements, subject_classes
+from softmesh.control.mesh_document import mesh_document, with_our_own
 from softmesh.control.plan import Plan, plan
-from softmesh.control.progress import Progress
+from softmesh.control.progress import State
 from softmesh.control.sessions import SessionGuard, Sessions, under_ipsec
 from softmesh.control.settings import announcements_of, pace_of, policy_of
 from softmesh.control.trust_files import TrustFiles
@@ -44,11 +50,14 @@ from softmesh.mesh.arrivals import Arrivals
 from softmesh.mesh.desired import Desired, Memory, fold
 from softmesh.mesh.identity import Identity
 from softmesh.mesh.key_directory import KeyDirectory
+from softmesh.mesh.observation import Observation, observe
 from softmesh.mesh.softwire import Address, SoftwireId
 from softmesh.mesh.trust import AnnouncedKeys, DirectoryKeys, KeySource
 
 _KEY_SCAN = 1.0
 """Seconds between looks at the key directories."""
+_RECENT = 900.0
+"""Seconds for which what ExaBGP refused, which nothing mends, counts as a problem to alert on."""
 _FRESH_LOOK = 1.0
 """Seconds a command waits for a look at charon before it answers from the last pass."""
 
@@ -65,8 +74,20 @@ class Bridge:
         self._turn = asyncio.Lock()
         self._marker = config.sockets.directory / "withdrawn"
         self._announcing = not self._marker.exists()
-        self._hook = HookClient(str(config.sockets.hook), on_change=self._wake.set, monotonic=monotonic)
-        self._charon = Watch(config.charon.vici, on_change=self._wake.set, monotonic=monotonic)
+        self.measurements = Measurements(monotonic())
+        self._hook = HookClient(
+            str(config.sockets.hook),
+            on_change=self._wake.set,
+            on_delay=self.measurements.hook_delay.observe,
+            monotonic=monotonic,
+        )
+        self._charon = Watch(
+            config.charon.vici,
+            on_change=self._wake.set,
+            on_answer=self.measurements.vici_answered,
+            on_rekeyed=self.measurements.rekeyed,
+            monotonic=monotonic,
+        )
         self._data_plane = DataPlane(report=self._report, on_change=self._wake.set, monotonic=monotonic)
         self._sessions = Sessions(monotonic=monotonic)
         self._under_ipsec: frozenset[Address] | None = None
@@ -76,6 +97,8 @@ class Bridge:
         self._observed = Observed({}, (), frozenset())
         self._desired = Desired()
         self._folded: object = None
+        self._observed_mesh: tuple[object, Observation] = (None, observe((), accepted=()))
+        """The mesh as it is announced, and what it was seen in."""
         self._trusted: object = None
         self._memory = Memory()
         self._arrivals = Arrivals(time.time() - monotonic())
@@ -99,13 +122,16 @@ class Bridge:
         """Seconds the last pass spent on its actions."""
         self._glance: asyncio.Task[Plan | None] | None = None
         """A look on behalf of commands, shared by all that ask meanwhile."""
+        self._glanced = 0.0
+        """When it began."""
+        self._last_round = monotonic()
         self._pending_since: dict[SoftwireId, float] = {}
         self._knowledge = Knowledge(monotonic(), config.bgp.stale_time)
         self._awaited: tuple[str, ...] = ()
         self._complete = False
         """Whether the last fold was of all that BGP has to say."""
         self._reported: dict[str, str] = {}
-        self._logged: Mapping[SoftwireId, Progress] = {}
+        self._chronicle = Chronicle()
         self.configure(config, own)
         self._recall()
 
@@ -163,9 +189,10 @@ class Bridge:
         """Announce our prefixes, or withdraw them all and leave the mesh; outlives a restart of the bridge."""
         if announcing:
             self._marker.unlink(missing_ok=True)
+            self._log.info("announcing")
         else:
             self._marker.touch(mode=0o600)
-        self._log.info("announcing" if announcing else "withdrawn")
+            self._log.info("withdrawn")
         self._set_announcing(announcing)
 
     def _set_announcing(self, announcing: bool) -> None:
@@ -190,8 +217,14 @@ class Bridge:
             ml_kem=ability is not None and ability.ml_kem,
         )
 
-    async def run(self, exabgp: ManagedExaBgp | None = None) -> None:
-        """Run until cancelled. Softwires stay as they are when it ends: a restart must not be felt."""
+    async def run(
+        self, exabgp: ManagedExaBgp | None = None, *, on_pass: Callable[[str], None] = lambda summary: None
+    ) -> None:
+        """Run until cancelled. Softwires stay as they are when it ends: a restart must not be felt.
+
+        ``on_pass`` is called after each pass, whatever came of it, with how things stand, in a few words: every 10 s at
+        least, as long as the passes go round.
+        """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._charon.run(), name="charon")
             tasks.create_task(self._hook.run(), name="hook client")
@@ -200,7 +233,7 @@ class Bridge:
             tasks.create_task(self._data_plane.run(), name="interfaces")
             tasks.create_task(self._watch_keys(), name="keys")
             tasks.create_task(self._key_stores.run(), name="key stores")
-            tasks.create_task(self._passes(), name="passes")
+            tasks.create_task(self._passes(on_pass), name="passes")
             tasks.create_task(
                 self._kept_routes.run(
                     lambda: (self._hook.generation, self._sessions.verdicts, self._arrivals.owners), self._to_keep
@@ -214,7 +247,7 @@ class Bridge:
             await self._guarded.wait()
         await exabgp.run()
 
-    async def _passes(self) -> None:
+    async def _passes(self, on_pass: Callable[[str], None]) -> None:
         wake_at = 0.0
         # Both sockets are being opened just now: that is no problem to report yet.
         with contextlib.suppress(TimeoutError):
@@ -235,17 +268,30 @@ class Bridge:
             except SoftmeshError as error:
                 # charon cannot be reached or does not make sense: nothing is known of it, so nothing is done to it.
                 self._report("charon", str(error))
+                self._went_round(on_pass)
                 wake_at = self._monotonic() + _FRESH_LOOK
                 continue
             self._report("charon", "")
+            self._went_round(on_pass)
             now = self._monotonic()
+            self.measurements.passed(started, now)
             wake_at = max(now, min(self._charon.look_due, self._data_plane.look_due, self._sessions.look_due))
             wake_at = min([wake_at, *(at for at in (self._plan.wake_at, self._desired.wake_at) if at is not None)])
             # Under a storm of events at most half of the time goes into looking and planning; time spent acting is
             # none of that. The first event after a pause is served at once.
             await asyncio.sleep(max(0.0, now - started - 2 * self._acting))
 
+    def _went_round(self, on_pass: Callable[[str], None]) -> None:
+        self._last_round = self._monotonic()
+        on_pass(self._summary())
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since the last pass ended, whatever came of it."""
+        return self._monotonic() - self._last_round
+
     async def _pass(self) -> None:
+        self._chronicle.neighbors(self._hook.neighbors)
         self._report_refusals()
         self._report_withheld()
         await self._judge_sessions()
@@ -278,9 +324,16 @@ class Bridge:
         self._report("refused by charon", "; ".join(f"{action.describe()}: {why}" for action, why in refused))
         # charon's log tells why an attempt failed, where there are no alerts (before 6.0.3).
         await self._charon.hear_log(wanted=self._plan.puzzling)
-        self._log_changes()
+        self._chronicle.actions(self._plan, observed, refused)
+        self._chronicle.softwires(self._desired, self._plan, self._monotonic())
+        self.measurements.looked(observed.ike_sas, self._plan, decided, self._received)
         if await self._judge_sessions():
             self._wake.set()
+
+    def _received(self, wire: SoftwireId) -> float:
+        """When the first of the UPDATEs came that ask for a softwire; minus infinity where the configuration does."""
+        routes = (self._hook.routes.get(key) for key in self._desired.carried.get(wire, ()))
+        return min((route.received_at for route in routes if route is not None), default=-math.inf)
 
     async def _judge_sessions(self) -> bool:
         """See whether BGP's sessions are protected as they must be; returns whether that has changed."""
@@ -298,8 +351,11 @@ class Bridge:
             amiss = verdict.since is not None and not verdict.satisfied
             self._report(f"BGP session {name}", verdict.reason if amiss else "")
             if verdict.satisfied and verdict.protection is not before[name].protection:
-                say = self._log.warning if verdict.protection is SessionGuard.NONE else self._log.info
-                say("BGP session", neighbor=name, protection=verdict.protection.value, reason=verdict.reason)
+                kind, reason = verdict.protection, verdict.reason
+                if kind is SessionGuard.NONE:
+                    self._log.warning("BGP session unprotected", neighbor=name, protection=kind.value, reason=reason)
+                else:
+                    self._log.info("BGP session", neighbor=name, protection=kind.value, reason=reason)
         return changed
 
     async def _look(self) -> Observed:
@@ -413,23 +469,15 @@ class Bridge:
             del self._reported[subject]
             self._log.info("problem over", subject=subject)
 
-    def _log_changes(self) -> None:
-        before, after = self._logged, self._plan.progress
-        for wire, progress in after.items():
-            if wire not in before or before[wire].state is not progress.state:
-                self._log.info(
-                    "softwire", remote=str(wire.remote), type=wire.type.label, state=progress.state.value,
-                    reason=progress.reason,
-                )  # fmt: skip
-        for wire in before.keys() - after.keys():
-            self._log.info("softwire", remote=str(wire.remote), type=wire.type.label, state="gone")
-        self._logged = after
-
     # What commands ask.
 
     async def answer_status(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """``softmesh status``: with counters as they are now, if charon answers."""
-        planned = await self._fresh()
+        """``softmesh status``."""
+        return await self.status()
+
+    async def status(self, *, age: float = 0.0) -> Mapping[str, Any]:
+        """All of it, with counters as they are now, if charon answers, or were ``age`` seconds ago at most."""
+        planned = await self._fresh(age)
         dropped: Mapping[str, int] = {}
         with contextlib.suppress(SoftmeshError):
             dropped = await self._data_plane.dropped()
@@ -437,10 +485,41 @@ class Bridge:
         carriage = carriage_of(self.config, hook.neighbors, hook.routes.values(), self._announcements, hook.refused)
         return status(replace(self._view(planned, dropped), carriage=carriage, withheld=self._withheld()))
 
+    async def answer_mesh(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The mesh document."""
+        return await self.mesh()
+
+    async def mesh(self, *, age: float = 0.0) -> Mapping[str, Any]:
+        """The whole mesh as it is announced, our own softwires as ``status`` has them; ``age`` as for that."""
+        status = await self.status(age=age)
+        hook, now = self._hook, self._monotonic()
+        basis = (hook.generation, self._announcements)
+        if basis != self._observed_mesh[0]:
+            router_id = self.config.bgp.router_id
+            routes = with_our_own(
+                hook.routes.values(), self._announcements, None if router_id is None else str(router_id)
+            )
+            # Of a large mesh it takes a good part of a second, and BGP and charon do not wait.
+            observed = await asyncio.to_thread(
+                observe, routes, accepted=tuple(ACCEPTED_TUNNEL_TYPES.values()), neighbors=dict(hook.neighbors)
+            )
+            self._observed_mesh = (basis, observed)
+        return mesh_document(
+            self._observed_mesh[1],
+            datetime.now(UTC),
+            now,
+            neighbors=hook.neighbors.values(),
+            connected=hook.connected,
+            status=status,
+        )
+
     async def answer_explain(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """``softmesh explain``."""
-        planned = await self._fresh()
-        return explain(self._view(planned), str(request.get("target", "")))
+        return await self.explanation(str(request.get("target", "")))
+
+    async def explanation(self, target: str, *, age: float = 0.0) -> Mapping[str, Any]:
+        """The chain of decisions for ``target``; ``age`` as of ``status``. Raises OperatorError as ``explain`` does."""
+        return explain(self._view(await self._fresh(age)), target)
 
     async def answer_plan(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
         """``softmesh plan``: the very actions the next pass would apply."""
@@ -496,12 +575,15 @@ class Bridge:
         self.announce(announcing=False)
         return {"withdrawn": list(map(str, self.config.announce.prefixes))}
 
-    async def _fresh(self) -> Plan:
+    async def _fresh(self, age: float = 0.0) -> Plan:
         """A plan of this moment, applied nowhere; where charon is busy or gone, that of the last pass.
+
+        ``age``: seconds that the look at charon, which costs it something, may be old to do.
 
         Whoever asks waits for a moment only, but the look goes on: a command that is abandoned costs the connection.
         """
-        if self._glance is None or self._glance.done():
+        if self._glance is None or (self._glance.done() and self._monotonic() - self._glanced >= age):
+            self._glanced = self._monotonic()
             self._glance = asyncio.create_task(self._planned_anew(), name="glance")
         done, _ = await asyncio.wait([self._glance], timeout=_FRESH_LOOK)
         if done and (planned := self._glance.result()) is not None:
@@ -519,19 +601,32 @@ class Bridge:
             except SoftmeshError:
                 return None
             await self._data_plane.refresh(self._desired)
-            return self._planned(self._observed, self._data_plane.blocked(self._desired))
+            planned = self._planned(self._observed, self._data_plane.blocked(self._desired))
+            self.measurements.traffic.look(self._observed.ike_sas, planned.installed)
+            return planned
+
+    def _summary(self) -> str:
+        wires = (*self._desired.softwires, *self._desired.pending)
+        up = sum(progress.state is State.UP for progress in self._plan.progress.values())
+        count = len(self._reported)
+        problems = f", {count} problem{'s' if count > 1 else ''}: softmesh status" if count else ""
+        return f"{up} of {len(wires)} softwires up{problems}"
 
     def _charon_problem(self) -> str:
         return self._charon.problem or self._reported.get("charon", "")
 
     def _view(self, planned: Plan, dropped: Mapping[str, int] | None = None) -> View:
+        now = self._monotonic()
         return View(
-            now=self._monotonic(),
+            now=now,
             endpoint=str(self.config.endpoint),
             authenticators=tuple(identity.authenticator.hex() for identity in self._own),
             announcing=self._announcing,
             prefixes=tuple(map(str, self.config.announce.prefixes)),
             hook_connected=self._hook.connected,
+            hook_unread=self._hook.unread,
+            hook_lost_lines=self._hook.lost_lines,
+            hook_resynchronized=self._hook.resynchronized,
             charon=self._charon_problem(),
             awaited=self._awaited,
             neighbors=self._hook.neighbors,
@@ -545,6 +640,12 @@ class Bridge:
             layout=self._data_plane.state.layout,
             guards=self.config.dataplane.guards.value,
             dropped=dropped or {},
+            routes=self._hook.route_counts(),
+            keys_held=sum(map(len, self._directories)),
+            certificates=expiries(self._own, self._desired),
+            problem_subjects=subject_classes(
+                (*self._reported, *("ExaBGP" for error in self._hook.errors if now - error.at < _RECENT))
+            ),
             problems=(
                 *(f"{subject}: {text}" for subject, text in self._reported.items()),
                 *(error.text for error in self._hook.errors),

@@ -23,7 +23,7 @@ from softmesh.charon.actions import (
     UnloadSecret,
 )
 from softmesh.charon.connection import Child, Connection
-from softmesh.charon.failure import Failure, explain
+from softmesh.charon.failure import Cause, Failure, explain
 from softmesh.charon.incarnation import incarnation
 from softmesh.charon.observed import INSTALLED, ChildSa, IkeSa, Observed
 from softmesh.charon.render import merge, render
@@ -62,6 +62,8 @@ class Plan:
     """Whether some softwire has lacked an SA for so long that charon's log is worth listening to."""
     unlisted: frozenset[SoftwireId] = frozenset()
     """Softwires of which charon cannot say what SAs they have: nothing is done to them."""
+    serving: Mapping[str, tuple[SoftwireId, ...]] = field(default_factory=dict)
+    """The softwires that each connection is for, by its name."""
 
     @property
     def standing(self) -> frozenset[SoftwireId]:
@@ -181,12 +183,17 @@ def plan(
     dark = {sa.connection for sa in observed.ike_sas if sa.unlisted}
     unlisted = frozenset(wire for wire, connections in rendered.items() if any(c.name in dark for c in connections))
     wake_at = min(wakes, default=None)
-    return Plan(distinct, remembered, wake_at, installed, gone.standing_in, lacking, puzzling, unlisted)
+    serving: dict[str, tuple[SoftwireId, ...]] = {}
+    for wire, connections in rendered.items():
+        for connection in connections:
+            serving[connection.name] = (*serving.get(connection.name, ()), wire)
+    return Plan(distinct, remembered, wake_at, installed, gone.standing_in, lacking, puzzling, unlisted, serving)
 
 
 def _refused(before: Progress | None, reason: str, now: float) -> Progress:
     lasting = before is not None and before.state is State.REFUSED
-    return Progress(State.REFUSED, before.since if before is not None and lasting else now, reason)
+    since = before.since if before is not None and lasting else now
+    return Progress(State.REFUSED, since, reason, cause=Cause.DATA_PLANE)
 
 
 def _inherits_until(outcome: _Outcome, pace: Pace, now: float) -> float:
@@ -382,15 +389,17 @@ class _SoftwirePlan:
     ) -> Progress:
         base = before or Progress(State.WANTED, self._now)
         if not missing:
-            return replace(base, attempts=0, next_attempt=0.0, missing_since=None, failure="")
-        known = (explain(self._failures[c.name], c) for c in self._connections if c.name in self._failures)
-        told = next(known, base.failure)
-        failure = wrong[0][1] if wrong else told
+            return replace(base, attempts=0, next_attempt=0.0, missing_since=None, failure="", cause=None)
+        told = ((self._failures[c.name], c) for c in self._connections if c.name in self._failures)
+        if wrong:
+            base = replace(base, failure=wrong[0][1], cause=Cause.UNFIT)
+        elif (known := next(told, None)) is not None:
+            base = replace(base, failure=explain(*known), cause=known[0].cause)
         if base.missing_since is not None:
-            return replace(base, failure=failure)
+            return base
         # What has just gone missing is attempted at once; what was negotiated wrong, only after a pause.
         pause = backoff(self._wire, 1, self._pace) if wrong else 0.0
-        return replace(base, failure=failure, missing_since=self._now, attempts=0, next_attempt=self._now + pause)
+        return replace(base, missing_since=self._now, attempts=0, next_attempt=self._now + pause)
 
     def _complete(self, after: Progress, missing: Sequence[Child], room: int) -> tuple[Progress, int, list[float]]:
         """Set up what is missing, if it is our turn."""

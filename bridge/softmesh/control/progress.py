@@ -6,6 +6,8 @@ import enum
 import hashlib
 from dataclasses import dataclass
 
+from softmesh.charon.failure import Cause
+from softmesh.mesh.refusal import Refusal, Rule
 from softmesh.mesh.softwire import SoftwireId
 
 
@@ -36,6 +38,8 @@ class Progress:
     reason: str = ""
     failure: str = ""
     """What went wrong last, since it was last up."""
+    cause: Cause | None = None
+    """What kind of failure that was."""
     attempts: int = 0
     """Since it was last up."""
     next_attempt: float = 0.0
@@ -70,6 +74,11 @@ class Pace:
     """How long an SA may be missing before charon's log is listened to for the reason, which is not cheap."""
     poll: float = 0.25
     """How often an attempt under way is looked at: its failure raises no event."""
+
+
+def pending_state(refusal: Refusal) -> State:
+    """Where a softwire stands that is asked for and not let in."""
+    return State.PENDING_KEY if refusal.rule is Rule.KEY else State.REFUSED
 
 
 def elected(wire: SoftwireId) -> bool:

@@ -5,6 +5,7 @@ Times leave here as seconds of age, for monotonic readings mean nothing to a rea
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
@@ -14,7 +15,8 @@ from softmesh.bgp.carriage import Seen
 from softmesh.bgp.route import ENCAPSULATION, Neighbor, Route, RouteKey
 from softmesh.charon.observed import ChildSa
 from softmesh.control.carriage import Carriage
-from softmesh.control.progress import Progress, State
+from softmesh.control.expiry import Expiry
+from softmesh.control.progress import Progress, State, pending_state
 from softmesh.control.sessions import Verdict
 from softmesh.control.wanted_layout import hop_of
 from softmesh.control.withheld import Withheld
@@ -63,6 +65,19 @@ class View:
     guards: str = "none"
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Packets the guards dropped, by rule."""
+    hook_unread: int = 0
+    """Octets from the hook that wait to be read."""
+    hook_lost_lines: int = 0
+    """Lines the hook found missing in what ExaBGP writes to it."""
+    hook_resynchronized: int = 0
+    """How often the hook dropped what waited for us."""
+    routes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """How many routes there are, by neighbour and family."""
+    keys_held: int = 0
+    """Peers' keys and certificates in the key directories."""
+    certificates: tuple[Expiry, ...] = ()
+    problem_subjects: Mapping[str, int] = field(default_factory=dict)
+    """How many problems there are, by what they are about."""
     problems: tuple[str, ...] = ()
     """What an operator should mend: key files that are not keys, announcements ExaBGP refused."""
 
@@ -75,7 +90,12 @@ def status(view: View) -> dict[str, Any]:
         "further_authenticators": list(view.authenticators[1:]),
         "announcing": list(view.prefixes) if view.announcing else [],
         "withdrawn": not view.announcing,
-        "hook": {"connected": view.hook_connected},
+        "hook": {
+            "connected": view.hook_connected,
+            "unread": view.hook_unread,
+            "lost_lines": view.hook_lost_lines,
+            "resynchronized": view.hook_resynchronized,
+        },
         "charon": {"connected": not view.charon, "reason": view.charon},
         "data_plane": {
             "tunnels": view.fabric.reason,
@@ -92,6 +112,7 @@ def status(view: View) -> dict[str, Any]:
                 "for": round(view.now - neighbor.since, 3),
                 "reason": neighbor.reason,
                 "end_of_rib": sorted(neighbor.end_of_rib),
+                "routes": dict(view.routes.get(neighbor.address, {})),
                 "protection": _protection(view.sessions.get(neighbor.address)),
                 "carriage": _carriage(view.carriage.get(neighbor.address, Carriage())),
                 "withheld": _withheld(view.withheld.get(neighbor.address)),
@@ -103,6 +124,11 @@ def status(view: View) -> dict[str, Any]:
             *(_pending(view, wire) for wire in view.desired.pending),
             *_refused(view),
         ],
+        "keys_held": view.keys_held,
+        "certificates": [
+            {"holder": each.holder, "name": each.name, "not_after": each.not_after} for each in view.certificates
+        ],
+        "problem_subjects": dict(view.problem_subjects),
         "problems": list(view.problems),
     }
 
@@ -143,9 +169,9 @@ def _softwire(view: View, wire: SoftwireId) -> dict[str, Any]:
     progress = view.progress.get(wire)
     if progress is None:
         reason = view.charon or "not planned yet"
-        state, since, attempts = State.WANTED, view.now, 0
+        state, since, attempts, cause = State.WANTED, view.now, 0, None
     else:
-        state, since, attempts = progress.state, progress.since, progress.attempts
+        state, since, attempts, cause = progress.state, progress.since, progress.attempts, progress.cause
         # What charon holds is unknown while it does not answer; what was last seen is shown with that said.
         reason = "; ".join(part for part in (progress.reason, view.charon) if part)
     softwire = view.desired.softwires[wire]
@@ -155,6 +181,7 @@ def _softwire(view: View, wire: SoftwireId) -> dict[str, Any]:
         "state": state.value,
         "reason": reason,
         "for": round(view.now - since, 3),
+        "cause": None if cause is None else cause.value,
         **_staleness(view, wire),
         "attempts": attempts,
         "mode": softwire.mode.value,
@@ -193,10 +220,9 @@ def _interface(view: View, softwire: Softwire) -> dict[str, Any] | None:
 
 def _pending(view: View, wire: SoftwireId) -> dict[str, Any]:
     pending = view.desired.pending[wire]
-    state = State.PENDING_KEY if pending.refusal.rule is Rule.KEY else State.REFUSED
     return {
         **_identity(wire),
-        "state": state.value,
+        "state": pending_state(pending.refusal).value,
         "rule": pending.refusal.rule.value,
         "reason": pending.refusal.detail,
         "for": round(view.now - view.pending_since.get(wire, view.now), 3),
@@ -217,6 +243,7 @@ def _refused(view: View) -> list[dict[str, Any]]:
             rows.setdefault((str(address(decision.route.next_hop)), decision.refusals[0]), []).append(decision)
     return [
         {
+            "id": f"{next_hop}/refused-{refusal.rule.value}/{_digest(refusal.detail)}",
             "local": view.endpoint,
             "remote": next_hop,
             "type": None,
@@ -234,8 +261,14 @@ def _refused(view: View) -> list[dict[str, Any]]:
     ]
 
 
+def _digest(detail: str) -> str:
+    """Tells refusals of one next hop by one rule apart."""
+    return hashlib.blake2b(detail.encode(errors="backslashreplace"), digest_size=4).hexdigest()
+
+
 def _identity(wire: SoftwireId) -> dict[str, Any]:
     return {
+        "id": wire.key,
         "local": str(wire.local),
         "remote": str(wire.remote),
         "type": wire.type.label,

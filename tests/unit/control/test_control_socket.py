@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import stat
 from collections.abc import AsyncIterator, Mapping
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from lab.eventually import until
 from softmesh.control import server
-from softmesh.control.client import ask
+from softmesh.control.client import ask, follow
+from softmesh.control.event_stream import EventStream
 from softmesh.control.server import ControlServer
 from softmesh.errors import OperatorError, PeerError, Unreachable
 
@@ -41,6 +44,67 @@ async def asked(path: Path, command: str, **arguments: Any) -> dict[str, Any]:
 
 async def test_answers(path: Path) -> None:
     assert await asked(path, "echo", target="10.0.0.0/8") == {"heard": "10.0.0.0/8"}
+
+
+async def asked_of(events: EventStream, followers: int = 1) -> bool:
+    return len(events._waiting) == followers
+
+
+async def test_a_stream_reaches_its_reader_and_ends_with_us(tmp_path: Path) -> None:
+    events = EventStream()
+    where = tmp_path / "control.sock"
+    async with await ControlServer(where, ANSWERS, {"events": events.answer_events}).serve():
+        events.publish({"event": "a", "softwire": "x"})
+        events.publish({"event": "b"})
+        told: list[str] = []
+        reading = asyncio.create_task(
+            asyncio.to_thread(lambda: told.extend(each["event"] for each in follow(where, "events", softwire="x")))
+        )
+        await until(lambda: asked_of(events), within=5, what="it is followed")
+        events.publish({"event": "c"})
+        events.publish({"event": "d", "softwire": "x"})
+        with pytest.raises(OperatorError, match="since: 'x' is not a whole number"):
+            await asyncio.to_thread(lambda: list(follow(where, "events", since="x")))
+        last = await asyncio.to_thread(lambda: list(follow(where, "events", last=1, follow=False)))
+        assert [each["event"] for each in last] == ["d"]
+        events.publish({"event": "e", "softwire": "x"})
+        events.end()
+    await reading
+    assert told == ["a", "d", "e"]
+    with pytest.raises(Unreachable):
+        list(follow(where, "events"))
+
+
+async def test_who_does_not_read_a_stream_hinders_nobody_and_is_told_what_it_missed(tmp_path: Path) -> None:
+    events = EventStream(kept=100)
+    where = tmp_path / "control.sock"
+    async with await ControlServer(where, ANSWERS, {"events": events.answer_events}).serve():
+        reader, writer = await asyncio.open_unix_connection(where, limit=4096)
+        writer.write(b'{"command": "events", "last": 0}\n')
+        await until(lambda: asked_of(events), within=5, what="it is followed")
+        # More than any buffer on the way holds.
+        for _ in range(10_000):
+            events.publish({"event": "x" * 1000})
+            await asyncio.sleep(0)
+        assert await asked(where, "echo", target="still here") == {"heard": "still here"}
+        events.end()
+        told = [json.loads(line) async for line in reader]
+        writer.close()
+    gaps = [each for each in told if each["event"] == "gap"]
+    assert gaps
+    assert len(told) - len(gaps) + sum(each["missed"] for each in gaps) == 10_000
+    assert [each["seq"] for each in told] == sorted({each["seq"] for each in told})
+
+
+async def test_a_reader_that_leaves_is_forgotten_at_once(tmp_path: Path) -> None:
+    events = EventStream()
+    where = tmp_path / "control.sock"
+    async with await ControlServer(where, ANSWERS, {"events": events.answer_events}).serve():
+        _, writer = await asyncio.open_unix_connection(where)
+        writer.write(b'{"command": "events"}\n')
+        await until(lambda: asked_of(events), within=5, what="it is followed")
+        writer.close()
+        await until(lambda: asked_of(events, 0), within=5, what="it is not followed any more")
 
 
 def test_owner_only(path: Path) -> None:

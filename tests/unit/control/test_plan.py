@@ -15,7 +15,7 @@ from softmesh.charon.actions import (
     TerminateIke,
     UnloadConnection,
 )
-from softmesh.charon.failure import Failure, Proposals
+from softmesh.charon.failure import Cause, Failure, Proposals
 from softmesh.charon.render import render
 from softmesh.control.plan import Plan
 from softmesh.control.progress import State, backoff, elected, takeover_at
@@ -236,6 +236,7 @@ def test_sa_that_is_not_what_was_asked_for_is_terminated_and_tried_again_later(
     assert kinds(outcome.actions) == [TerminateChild]
     assert the(outcome).state is not State.UP
     assert reason in the(outcome).reason
+    assert the(outcome).cause is Cause.UNFIT
     world.apply(outcome.actions)
     paused = planned(wanted, world, 100.0, outcome.progress)
     assert paused.actions == ()
@@ -327,14 +328,17 @@ def test_softwire_that_cannot_carry_everything_is_degraded_and_says_so() -> None
 def test_reason_of_a_failure_is_kept_until_it_is_up() -> None:
     world, wanted = World(answering=False), desired(softwire())
     name = render(softwire(), (OWN.own_key,))[0].name
-    first = planned(wanted, world, failures={name: Failure(name, "the peer does not answer")})
+    silent = Failure(name, "the peer does not answer", cause=Cause.SILENT)
+    first = planned(wanted, world, failures={name: silent})
     world.apply(first.actions)
     second = planned(wanted, world, 1.0, first.progress)
     assert the(second).reason.startswith("the peer does not answer; ")
+    assert the(second).cause is Cause.SILENT
     world.sas.clear()
     world.answering = True
     world.apply((Initiate(name, next(iter(world.connections[name].children)).name),))
-    assert the(planned(wanted, world, 2.0, second.progress)).reason == ""
+    third = the(planned(wanted, world, 2.0, second.progress))
+    assert (third.reason, third.cause) == ("", None)
 
 
 def test_since_changes_only_with_the_state() -> None:

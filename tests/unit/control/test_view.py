@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
+from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.route import ENCAPSULATION, UNICAST, Family, Neighbor, Route, SessionState
 from softmesh.charon.observed import ChildSa
-from softmesh.cli.status import age, lines
+from softmesh.cli.figures import age
+from softmesh.cli.status import lines
 from softmesh.control.progress import Progress, State
 from softmesh.control.view import View, explain, status
 from softmesh.dataplane.layout import Hop, Layout
 from softmesh.errors import OperatorError
 from softmesh.mesh.desired import fold
 from softmesh.mesh.policy import Fabric
+from softmesh.mesh.softwire import HostTraffic, SoftwireId, SoftwireType
 from softmesh.mesh.trust import AnnouncedKeys
 from tests.unit.mesh.routes import OURS, REFLECTOR, attribute, hash_of, policy, route
 
@@ -80,6 +84,34 @@ def test_every_route_is_accounted_for() -> None:
     }
     assert all(row["reason"] for row in rows(seen) if row["state"] != "up")
     json.dumps(status(seen))
+
+
+def test_every_row_has_an_id_of_its_own_that_stays() -> None:
+    routes = (
+        route("10.2.0.0/24", attribute()),
+        route("10.3.0.0/24", attribute(endpoint="2001:db8:f::3", key="x", announced=False), next_hop="2001:db8:f::3"),
+        route("10.5.0.0/24", next_hop="2001:db8:f::5"),
+        route("10.6.0.0/24", attribute(endpoint="2001:db8:e::5"), next_hop="2001:db8:f::5"),
+    )
+    ids = [row["id"] for row in rows(view(*routes))]
+    assert ids[:2] == ["2001:db8:f::2/ipsec-tunnel-mode", "2001:db8:f::3/ipsec-tunnel-mode"]
+    assert [row.rpartition("/")[0] for row in ids[2:]] == [
+        "2001:db8:f::5/refused-no-tunnel", "2001:db8:f::5/refused-endpoint"
+    ]  # fmt: skip
+    assert len(set(ids)) == 4
+    assert [row["id"] for row in rows(view(*routes, route("10.7.0.0/24", next_hop="2001:db8:f::5")))] == ids
+
+
+@pytest.mark.parametrize(
+    ("wire", "key"),
+    [
+        ((TunnelType.IPSEC_TUNNEL, None), "2001:db8:f::2/ipsec-tunnel-mode"),
+        ((TunnelType.L2TPV3, 0), "2001:db8:f::2/l2tpv3/0"),
+        ((HostTraffic.BGP, None), "2001:db8:f::2/bgp-session"),
+    ],
+)
+def test_the_key_of_a_softwire(wire: tuple[SoftwireType, int | None], key: str) -> None:
+    assert SoftwireId(ip_address(OURS), ip_address("2001:db8:f::2"), *wire).key == key
 
 
 def test_silent_charon_is_the_reason_shown() -> None:
