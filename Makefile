@@ -11,8 +11,13 @@ PYTHON ?= python3
 PYTHON_PACKAGES := python3 python3-venv
 LAB_PACKAGES := iproute2 iputils-ping util-linux tcpdump nftables bird2 openssl \
     charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins
+# Shells and manual pages, a browser for the web page, promtool for the rules of alerts, and Prometheus itself.
+SEEN_PACKAGES := chromium groff-base fish zsh prometheus
 # A kernel with ESP, AH and the tunnels, as a process; another with XFRM interfaces, L2TPv3 and nftables too, in qemu.
 VM_PACKAGES := user-mode-linux kmod qemu-system-x86 busybox-static cpio xz-utils
+# Debian 13 has docker's command in a package of its own.
+CONTAINER_PACKAGES := docker.io docker-compose iptables $(shell apt-cache show docker-cli > /dev/null 2>&1 && echo docker-cli)
+DEB_PACKAGES := debhelper dpkg-dev fakeroot lintian
 # Other releases of Debian, to run their daemons out of.
 ROOT_PACKAGES := debootstrap
 
@@ -25,7 +30,7 @@ demo: packages venv ## Show the main job on real daemons (root; sets everything 
 	lab/sandbox $(CURDIR)/$(PY) -m lab.demo
 
 .PHONY: test
-test: packages venv lint test-unit test-daemons test-vm ## Everything CI runs (root; sets everything up)
+test: packages venv lint test-unit site test-daemons test-vm ## Everything CI runs (root; sets everything up)
 
 .PHONY: test-unit
 test-unit: venv ## Unit and property tests: neither root nor daemons
@@ -33,8 +38,9 @@ test-unit: venv ## Unit and property tests: neither root nor daemons
 
 # Each in a sandbox of its own, three at once: real daemons mostly wait. The output of each comes in one piece.
 .PHONY: test-daemons test-lab-first test-lab-second
-test-daemons: packages venv roots .venv-exabgp42/.installed ## test-lab, test-faults and test-releases (root)
-	$(MAKE) --jobs=3 --output-sync=target test-lab-first test-lab-second test-faults test-releases
+test-daemons: packages venv roots .venv-exabgp42/.installed ## test-lab, -faults, -releases, -packages and -containers (root)
+	LAB_PATIENCE=2 $(MAKE) --jobs=3 --output-sync=target test-lab-first test-lab-second test-packages test-containers \
+	    test-faults test-releases
 test-lab-first:
 	lab/sandbox $(CURDIR)/$(PY) -m pytest -v tests/lab/test_[a-e]*.py
 test-lab-second:
@@ -69,9 +75,9 @@ test-vm-uml:
 test-vm-ipv6:
 	$(MACHINE) tests/machine/test_softwires.py -k IPv6
 test-vm-ipv4:
-	$(MACHINE) tests/machine/test_softwires.py -k IPv4
+	$(MACHINE) tests/machine/test_softwires.py tests/machine/test_moves.py -k 'IPv4 or test_moves'
 test-vm-guards:
-	$(MACHINE) tests/machine --ignore=tests/machine/test_softwires.py
+	$(MACHINE) tests/machine --ignore=tests/machine/test_softwires.py --ignore=tests/machine/test_moves.py
 
 .PHONY: evidence
 evidence: ## Run test-vm and write docs/shown.md from what it showed (root)
@@ -95,6 +101,67 @@ lint: venv ## ruff and mypy
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+CODENAME := $(shell . /etc/os-release && echo $$VERSION_CODENAME)
+
+.PHONY: wheel
+wheel: venv ## The wheel, in dist; what it is built with comes from PyPI
+	$(PY) -m build --wheel --outdir dist .
+
+# Of a copy, without what else lies about in a checkout.
+.PHONY: deb
+deb: packages ## The Debian package for this machine's release, in dist; its Python parts come from PyPI
+	build=$$(mktemp -d)
+	trap 'rm -rf "$$build"' EXIT
+	mkdir -p "$$build/softmesh" dist
+	tar -c --exclude=__pycache__ bridge debian docs/examples exabgp monitoring share strongswan systemd LICENSE README.md \
+	    pyproject.toml | tar -x -C "$$build/softmesh"
+	(cd "$$build/softmesh" && dpkg-buildpackage -d -us -uc -b)
+	lintian --allow-root --fail-on error,warning "$$build"/*.deb
+	cp "$$build"/*.deb dist/
+
+.PHONY: test-packages
+test-packages: packages venv .roots/$(CODENAME)/usr ## Wheel and package installed, run, upgraded, removed, under a real systemd (root)
+	$(MAKE) wheel deb
+	lab/sandbox --online $(CURDIR)/$(PY) -m pytest -v tests/packaging
+
+.PHONY: images
+images: packages ## Build the container images in a Docker Engine of their own, in .docker (root)
+	lab/engine sh -c 'lab/debian-image bookworm && containers/images/build'
+
+.PHONY: test-containers
+test-containers: packages venv ## Build the images, and run their mesh in a Docker Engine of its own (root)
+	$(MAKE) images
+	lab/sandbox lab/engine $(CURDIR)/$(PY) -m pytest -v tests/containers
+
+.PHONY: test-containerlab
+test-containerlab: packages venv .containerlab/containerlab ## Deploy the containerlab topologies, write docs/containerlab.txt (root; needs Go)
+	$(MAKE) images
+	lab/sandbox lab/engine $(CURDIR)/$(PY) -m lab.topologies | tee docs/containerlab.txt
+
+.containerlab/containerlab: lab/containerlab/build lab/containerlab/netaddr/netaddr.go
+	lab/containerlab/build .containerlab
+
+.PHONY: show
+show: packages venv ## A mesh that stays up, its page at http://127.0.0.1:8180 (or PORT=n), until Ctrl-C (root)
+	$(PY) -m lab.show $(and $(PORT),--port $(PORT))
+
+.PHONY: site
+site: venv ## The documents as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+.PHONY: reference
+reference: venv ## Write what is made of the code: options, states, metrics, log events, manual pages, completion
+	$(PY) -m reference
+
+.PHONY: tutorial
+tutorial: packages venv ## Run the documents that can be run, and record what they print (root)
+	$(PY) -m lab.tutorial
+
+.PHONY: screens
+screens: packages venv ## Draw docs/screens: the web page and the live view, of real meshes (root)
+	lab/sandbox $(CURDIR)/$(PY) -m lab.screens docs/screens
+	lab/sandbox $(CURDIR)/$(PY) -m lab.terminal_screens $(CURDIR)/docs/screens
+
 .PHONY: picture
 picture: packages venv ## Draw docs/mesh.svg, record docs/demo.txt and the README's transcript (root)
 	lab/sandbox $(CURDIR)/$(PY) -m lab.picture docs/mesh.svg
@@ -106,9 +173,11 @@ fuzz: venv ## Hostile input to every parser for MINUTES (default 5)
 	$(PY) -m fuzz $(or $(MINUTES),5)
 
 .PHONY: bench
-bench: packages venv ## Benchmarks: decode, fold, hook, converge (root)
+bench: packages venv ## Benchmarks: decode, fold, observe, scrape, hook, converge (root)
 	$(PY) -m bench.decode
 	$(PY) -m bench.fold
+	$(PY) -m bench.observe
+	$(PY) -m bench.scrape
 	lab/sandbox $(CURDIR)/$(PY) -m bench.hook
 	lab/sandbox $(CURDIR)/$(PY) -m bench.converge
 
@@ -143,7 +212,7 @@ roots: .roots/bookworm/usr .roots/trixie/usr .roots/forky/usr ## Debian 12, 13 a
 .PHONY: packages
 packages: ## The Debian packages a lab needs (root; nothing is started)
 	@installed=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' 2>/dev/null | awk '$$2 == "installed" { print $$1 }')
-	missing=$$(comm -13 <(sort -u <<< "$$installed") <(printf '%s\n' $(PYTHON_PACKAGES) $(LAB_PACKAGES) $(VM_PACKAGES) $(ROOT_PACKAGES) | sort))
+	missing=$$(comm -13 <(sort -u <<< "$$installed") <(printf '%s\n' $(PYTHON_PACKAGES) $(LAB_PACKAGES) $(SEEN_PACKAGES) $(VM_PACKAGES) $(CONTAINER_PACKAGES) $(DEB_PACKAGES) $(ROOT_PACKAGES) | sort))
 	[ -n "$$missing" ] || exit 0
 	[ "$$(id -u)" = 0 ] || { echo "missing Debian packages; as root: apt-get install" $$missing >&2; exit 1; }
 	echo "installing Debian packages:" $$missing
@@ -158,4 +227,4 @@ packages: ## The Debian packages a lab needs (root; nothing is started)
 
 .PHONY: clean
 clean: ## Remove what make made
-	rm -rf $(VENV) .venv-exabgp42 .kernel .roots .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) .venv-exabgp42 .kernel .roots .mypy_cache .pytest_cache .ruff_cache .hypothesis dist site .docker .containerlab
