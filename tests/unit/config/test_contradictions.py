@@ -267,7 +267,7 @@ def test_warning_does_not_keep_the_file_from_being_used(site: Site, old: str, ne
 
 
 def test_admitted_prefixes_of_no_exchanged_family(site: Site) -> None:
-    text = changed("asn: 65000", "asn: 65000\n  families: [ipv4 unicast]").replace("[10.0.0.0/8]", "[2001:db8:7::/48]")
+    text = changed("asn: 65000", "asn: 65000\n  families: [ipv6 unicast]").replace("[10.1.0.0/24]", "[2001:db8:7::/48]")
     (warning,) = site.warnings(text)
     assert warning.startswith(
         "16:3: warning: admission.prefixes: none of them is of a family in bgp.families: denies every"
