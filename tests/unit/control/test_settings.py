@@ -147,7 +147,9 @@ IN_SAFI = "asn: 65000\n  families: [ipv4 unicast, ipv6 unicast, ipv6 encap]"
         pytest.param(f"{IN_SAFI}\ncarrier: both", True, True, id="both"),
         pytest.param(f"{IN_SAFI}\ncarrier: route", True, False, id="on routes"),
         pytest.param(f"{IN_SAFI}\ncarrier: encapsulation-safi", False, True, id="in the SAFI"),
-        pytest.param("asn: 65000\n  families: [ipv4 unicast, ipv6 unicast, ipv4 encap]", True, False, id="not of our endpoint"),
+        pytest.param(
+            "asn: 65000\n  families: [ipv4 unicast, ipv6 unicast, ipv4 encap]", True, False, id="not of our endpoint"
+        ),
     ],
 )
 def test_what_carries_our_tunnels(site: Site, text: str, of_prefix: bool, of_endpoint: bool) -> None:
