@@ -26,7 +26,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: demo
-demo: packages venv ## Show the main job on real daemons (root; sets everything up)
+demo: lab-packages venv ## Show the main job on real daemons (root; sets everything up)
 	lab/sandbox $(CURDIR)/$(PY) -m lab.demo
 
 .PHONY: test
@@ -142,7 +142,7 @@ test-containerlab: packages venv .containerlab/containerlab ## Deploy the contai
 	lab/containerlab/build .containerlab
 
 .PHONY: show
-show: packages venv ## A mesh that stays up, its page at http://127.0.0.1:8180 (or PORT=n), until Ctrl-C (root)
+show: lab-packages venv ## A mesh that stays up, its page at http://127.0.0.1:8180 (or PORT=n), until Ctrl-C (root)
 	$(PY) -m lab.show $(and $(PORT),--port $(PORT))
 
 .PHONY: site
@@ -209,21 +209,12 @@ roots: .roots/bookworm/usr .roots/trixie/usr .roots/forky/usr ## Debian 12, 13 a
 .roots/%/usr: | packages
 	lab/debian-root $* .roots/$*
 
-.PHONY: packages
-packages: ## The Debian packages a lab needs (root; nothing is started)
-	@installed=$$(dpkg-query -W -f '$${Package} $${db:Status-Status}\n' 2>/dev/null | awk '$$2 == "installed" { print $$1 }')
-	missing=$$(comm -13 <(sort -u <<< "$$installed") <(printf '%s\n' $(PYTHON_PACKAGES) $(LAB_PACKAGES) $(SEEN_PACKAGES) $(VM_PACKAGES) $(CONTAINER_PACKAGES) $(DEB_PACKAGES) $(ROOT_PACKAGES) | sort))
-	[ -n "$$missing" ] || exit 0
-	[ "$$(id -u)" = 0 ] || { echo "missing Debian packages; as root: apt-get install" $$missing >&2; exit 1; }
-	echo "installing Debian packages:" $$missing
-	# BIRD and strongSwan are for the lab's namespaces: keep the host from starting them as services.
-	if [ ! -e /usr/sbin/policy-rc.d ]; then
-	    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-	    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
-	    chmod +x /usr/sbin/policy-rc.d
-	fi
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing
+.PHONY: packages lab-packages
+packages: ## The Debian packages that all of this needs (root; nothing is started)
+	lab/debian-packages $(PYTHON_PACKAGES) $(LAB_PACKAGES) $(SEEN_PACKAGES) $(VM_PACKAGES) $(CONTAINER_PACKAGES) \
+	    $(DEB_PACKAGES) $(ROOT_PACKAGES)
+lab-packages:
+	lab/debian-packages $(PYTHON_PACKAGES) $(LAB_PACKAGES)
 
 .PHONY: clean
 clean: ## Remove what make made
