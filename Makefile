@@ -33,7 +33,7 @@ demo: lab-packages venv ## Show the main job on real daemons (root; sets everyth
 test: packages venv lint test-unit site test-daemons test-vm ## Everything CI runs (root; sets everything up)
 
 .PHONY: test-unit
-test-unit: venv ## Unit and property tests: neither root nor daemons
+test-unit: venv ## Unit and property tests: no root, no daemons; promtool
 	$(PY) -m pytest tests/unit tests/property
 
 # Each in a sandbox of its own, three at once: real daemons mostly wait. The output of each comes in one piece.
@@ -109,11 +109,12 @@ wheel: venv ## The wheel, in dist; what it is built with comes from PyPI
 
 # Of a copy, without what else lies about in a checkout.
 .PHONY: deb
-deb: packages ## The Debian package for this machine's release, in dist; its Python parts come from PyPI
+deb: ## The Debian package for this machine's release, in dist; its Python parts come from PyPI
+	lab/debian-packages $(PYTHON_PACKAGES) $(DEB_PACKAGES)
 	build=$$(mktemp -d)
 	trap 'rm -rf "$$build"' EXIT
 	mkdir -p "$$build/softmesh" dist
-	tar -c --exclude=__pycache__ bridge debian docs/examples exabgp monitoring share strongswan systemd LICENSE README.md \
+	tar -c --exclude=__pycache__ bridge debian docs/examples exabgp monitoring share strongswan systemd CHANGELOG.md LICENSE README.md \
 	    pyproject.toml | tar -x -C "$$build/softmesh"
 	(cd "$$build/softmesh" && dpkg-buildpackage -d -us -uc -b)
 	lintian --allow-root --fail-on error,warning "$$build"/*.deb

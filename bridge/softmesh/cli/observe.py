@@ -27,7 +27,7 @@ from softmesh.log import configure
 from softmesh.mesh.softwire import Address
 from softmesh.web.listening import Settings
 from softmesh.web.server import WebServer
-from softmesh.web.sources import Sources
+from softmesh.web.sources import Recent, Sources
 
 DEFAULT_HOOK = Path("/run/softmesh/hook.sock")
 _FASTEST = 0.5
@@ -132,7 +132,9 @@ async def _serve(observer: Observer, listen: _Listen) -> None:
     """Serve the page until SIGTERM or SIGINT, and log what changes."""
     events = EventStream()
     configure(LogLevel.INFO, LogFormat.AUTO, events.publish)
-    sources = Sources(mesh=observer.document, alive=lambda: observer.alive, awaited=observer.awaited, events=events)
+    sources = Sources(
+        mesh=Recent(observer.document), alive=lambda: observer.alive, awaited=observer.awaited, events=events
+    )
     ending = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ending.set)

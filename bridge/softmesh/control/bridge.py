@@ -58,6 +58,8 @@ _KEY_SCAN = 1.0
 """Seconds between looks at the key directories."""
 _RECENT = 900.0
 """Seconds for which what ExaBGP refused, which nothing mends, counts as a problem to alert on."""
+_OLDEST_LOOK = 60.0
+"""Seconds that a look at charon may be old, for those who poll."""
 _FRESH_LOOK = 1.0
 """Seconds a command waits for a look at charon before it answers from the last pass."""
 
@@ -471,9 +473,12 @@ class Bridge:
 
     # What commands ask.
 
-    async def answer_status(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """``softmesh status``."""
-        return await self.status()
+    async def answer_status(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """``softmesh status``; whoever asks again and again may say how old the look at charon may be."""
+        age = request.get("age", 0.0)
+        if not isinstance(age, int | float) or not 0 <= age <= _OLDEST_LOOK:
+            raise OperatorError(f"age: must be a number of seconds from 0 to {_OLDEST_LOOK:g}")
+        return await self.status(age=age)
 
     async def status(self, *, age: float = 0.0) -> Mapping[str, Any]:
         """All of it, with counters as they are now, if charon answers, or were ``age`` seconds ago at most."""

@@ -160,7 +160,7 @@ def _sysctls() -> Mapping[str, str]:
 
 def _listeners() -> Iterator[Listener]:
     """Who has IKE's ports; an inode is whose file descriptor refers to it (proc(5))."""
-    inodes: dict[int, str] = {}
+    inodes: list[tuple[int, str]] = []
     for table in ("udp", "udp6"):
         try:
             lines = Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]
@@ -170,9 +170,9 @@ def _listeners() -> Iterator[Listener]:
             fields = line.split()
             port = int(fields[1].rpartition(":")[2], 16)
             if port in {500, 4500}:
-                inodes[port] = fields[9]
-    owners = dict(_owners({f"socket:[{inode}]" for inode in inodes.values()}))
-    for port, inode in inodes.items():
+                inodes.append((port, fields[9]))
+    owners = dict(_owners({f"socket:[{inode}]" for _, inode in inodes}))
+    for port, inode in inodes:
         program, pid = owners.get(f"socket:[{inode}]", ("", None))
         yield Listener(port, program, pid)
 

@@ -114,17 +114,19 @@ def _load(plugin: str) -> str:
 
 
 def _ports(facts: Facts) -> Iterator[Finding]:
-    held = {listener.port: listener for listener in facts.listeners}
     for port in (500, 4500):
-        listener = held.get(port)
-        if listener is None:
-            if facts.charon is not None:
-                yield warn(f"UDP port {port}", "nobody listens there, charon is configured for another", _RESTART)
-        elif listener.program and not listener.program.startswith("charon"):
-            why = f"{listener.program} (process {listener.pid}) has it, so charon cannot"
-            yield fail(f"UDP port {port}", why, f"kill {listener.pid} && {_RESTART}")
-        elif facts.charon is not None:
+        listeners = [each for each in facts.listeners if each.port == port]
+        # One may have the port of IPv4, and another that of IPv6.
+        foreign = {each.pid: each for each in listeners if each.program and not each.program.startswith("charon")}
+        for pid, other in foreign.items():
+            why = f"{other.program} (process {pid}) has it, so charon cannot"
+            yield fail(f"UDP port {port}", why, f"kill {pid} && {_RESTART}")
+        if foreign or facts.charon is None:
+            continue
+        if listeners:
             yield ok(f"UDP port {port}", "charon's")
+        else:
+            yield warn(f"UDP port {port}", "nobody listens there, charon is configured for another", _RESTART)
 
 
 def _kernel(config: Config, facts: Facts) -> Iterator[Finding]:

@@ -32,7 +32,7 @@ def bridge_sources(bridge: Bridge, events: EventStream) -> Sources:
         events=events,
         status=status,
         explain=partial(bridge.explanation, age=_AGE),
-        metrics=metrics,
+        metrics=Recent(metrics, age=_AGE),
     )
 
 

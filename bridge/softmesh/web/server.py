@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -18,6 +19,7 @@ from typing import Any, Self, cast
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from softmesh.errors import SoftmeshError
@@ -59,6 +61,17 @@ _TOO_MANY = (
 )
 
 
+def _logger() -> logging.Logger:
+    """aiohttp's, without what clients get wrong: a stranger could fill the log with it, and push events out."""
+    logger = logging.getLogger("softmesh.web")
+    logger.addFilter(_is_ours)
+    return logger
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 class WebServer:
     """Serves the page and what it shows, as long as the ``async with`` lasts."""
 
@@ -68,7 +81,7 @@ class WebServer:
         self._settings = settings or Settings()
         self._assets = assets.load()
         self._streams: set[RequestHandler] = set()
-        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_CLOSING)
+        self._runner = web.AppRunner(self._application(), access_log=None, logger=_logger(), shutdown_timeout=_CLOSING)
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
 

@@ -21,7 +21,7 @@ class Events(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Whom to ask, as often as clients do (``Recent`` bounds it). Each may raise SoftmeshError, which is told.
+    """Whom to ask, as often as clients do (``Recent`` bounds what costs). Each may raise SoftmeshError, which is told.
 
     None stands for what is not there: beside a route reflector there is no bridge whose status could be shown.
     """

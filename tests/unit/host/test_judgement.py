@@ -89,6 +89,10 @@ def test_a_machine_that_has_all(judged: Judged) -> None:
             {"listeners": (Listener(500, "pluto", 9), ALL.listeners[1])}, "UDP port 500", "fail",
             "kill 9 && systemctl restart strongswan",
         ),
+        (
+            {"listeners": (Listener(500, "pluto", 9), *ALL.listeners)}, "UDP port 500", "fail",
+            "kill 9 && systemctl restart strongswan",
+        ),
         ({"kernel": None, "kernel_problem": "not told"}, "kernel", "fail", "ask as root"),
         (
             {"transforms": {"esp": "this kernel has none (Protocol not supported)"}}, "kernel's ESP", "fail",
