@@ -16,7 +16,7 @@ SEEN_PACKAGES := chromium groff-base fish zsh prometheus
 # A kernel with ESP, AH and the tunnels, as a process; another with XFRM interfaces, L2TPv3 and nftables too, in qemu.
 VM_PACKAGES := user-mode-linux kmod qemu-system-x86 busybox-static cpio xz-utils
 # Debian 13 has docker's command in a package of its own.
-CONTAINER_PACKAGES := docker.io docker-compose iptables $(shell apt-cache show docker-cli > /dev/null 2>&1 && echo docker-cli)
+CONTAINER_PACKAGES := docker.io docker-compose iptables $(shell . /etc/os-release; [ $${VERSION_ID:-13} -lt 13 ] || echo docker-cli)
 DEB_PACKAGES := debhelper dpkg-dev fakeroot lintian
 # Other releases of Debian, to run their daemons out of.
 ROOT_PACKAGES := debootstrap

@@ -217,6 +217,7 @@ def _record(name: str) -> None:
     (EXECUTED / "record").chmod(0o644)
 
 
+@pytest.mark.timeout(480)  # It goes through a whole life, and looks at everything after every step.
 def test_nobody_sees_a_secret() -> None:
     settings = {"log": {"level": "debug", "format": "json"}}
     # Within the test, so that a failure shows the logs.
