@@ -20,6 +20,7 @@ from typing import Any, Self, cast
 import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.log import server_logger
 from aiohttp.web_protocol import RequestHandler
 
 from softmesh.errors import SoftmeshError
@@ -61,14 +62,8 @@ _TOO_MANY = (
 )
 
 
-def _logger() -> logging.Logger:
-    """aiohttp's, without what clients get wrong: a stranger could fill the log with it, and push events out."""
-    logger = logging.getLogger("softmesh.web")
-    logger.addFilter(_is_ours)
-    return logger
-
-
 def _is_ours(record: logging.LogRecord) -> bool:
+    """Not what clients get wrong: a stranger could fill the log with it, and push events out."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
@@ -81,7 +76,8 @@ class WebServer:
         self._settings = settings or Settings()
         self._assets = assets.load()
         self._streams: set[RequestHandler] = set()
-        self._runner = web.AppRunner(self._application(), access_log=None, logger=_logger(), shutdown_timeout=_CLOSING)
+        server_logger.addFilter(_is_ours)
+        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_CLOSING)
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
 
