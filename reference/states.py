@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from softmesh.control.reasons import FAILURES, PHRASES, RULES, STATES, Explanation
+from reference.reasons import FAILURES, PHRASES, RULES, STATES, Explanation
 
 _INTRODUCTION = """\
 # States and reasons

@@ -9,11 +9,11 @@ import pytest
 
 from reference.__main__ import ROOT, files
 from reference.options import commands, inserted, subparsers
+from reference.reasons import FAILURES, PHRASES, RULES, STATES
 from reference.roff import rendered
 from softmesh.charon.failure import REASONS
 from softmesh.cli import COMMANDS, command_line
 from softmesh.control.progress import State
-from softmesh.control.reasons import FAILURES, PHRASES, RULES, STATES
 from softmesh.mesh.refusal import Rule
 
 
@@ -35,7 +35,7 @@ def test_every_state_rule_and_failure_is_explained() -> None:
 
 
 def test_the_documents_that_explanations_name_exist() -> None:
-    named = re.findall(r"docs/[a-z-]+\.md", (ROOT / "bridge/softmesh/control/reasons.py").read_text())
+    named = re.findall(r"docs/[a-z-]+\.md", (ROOT / "reference/reasons.py").read_text())
     assert len(named) > 3
     assert [name for name in named if not (ROOT / name).exists()] == []
 
