@@ -1,8 +1,8 @@
 """A BGP speaker for octets that no daemon can be made to say; a fake, and good for nothing else.
 
-``python -m lab.speaker ADDRESS UPDATE…`` listens at port 179 and says its UPDATEs (in hexadecimal, without headers) one
-after the other, the next one whenever a KEEPALIVE has come, on a new session if the last one has ended. It prints the
-NOTIFICATIONs that it gets.
+``python -m lab.speaker ADDRESS UPDATE…`` listens at port 179 and says its UPDATEs (in hexadecimal, without headers).
+One that begins with ``!`` is to end its session: it is said alone, on one session after the other until a NOTIFICATION
+has come. The others are said on each session after that. It prints the NOTIFICATIONs that it gets.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ipaddress import ip_address
 ASN = 65000
 PORT = 179
 ROUTER_ID = "10.255.0.2"
-HOLD_TIME = 3
-"""Seconds; a KEEPALIVE comes each second."""
+HOLD_TIME = 90
+"""Seconds."""
 
 _OPEN, _UPDATE, _NOTIFICATION, _KEEPALIVE = 1, 2, 3, 4
 _FAMILIES = ((1, 1), (1, 7), (2, 7))
@@ -63,22 +63,24 @@ def _messages(connection: socket.socket) -> Iterator[tuple[int, bytes]]:
 def main() -> None:
     """Speak until killed."""
     address, *updates = sys.argv[1:]
-    remaining = [bytes.fromhex(update) for update in updates]
+    ending = [bytes.fromhex(update[1:]) for update in updates if update.startswith("!")]
+    others = [bytes.fromhex(update) for update in updates if not update.startswith("!")]
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.create_server((address, PORT), family=family) as server:
         while True:
             connection, _ = server.accept()
             with connection, suppress(ConnectionError):
                 connection.sendall(message(_OPEN, _open()))
+                due = ending[:1] or others
                 for kind, body in _messages(connection):
                     if kind == _OPEN:
                         connection.sendall(message(_KEEPALIVE))
                     elif kind == _KEEPALIVE:
-                        if remaining:
-                            connection.sendall(message(_UPDATE, remaining.pop(0)))
-                        connection.sendall(message(_KEEPALIVE))
+                        connection.sendall(b"".join(message(_UPDATE, update) for update in due) + message(_KEEPALIVE))
+                        due = []
                     elif kind == _NOTIFICATION:
                         print("notification", body[0], body[1], flush=True)
+                        del ending[:1]
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ FIT = (reach(1, bytes.fromhex("18 c00002 20 c0000205")), reach(2, b"\x80" + byte
 @pytest.mark.parametrize("version", EXABGP)
 async def test_what_is_no_nlri_ends_a_session_and_not_exabgp(version: str) -> None:
     with linked() as (near_namespace, far_namespace):
-        updates = [update.hex() for update in (*UNFIT, *FIT)]
+        updates = [f"!{update.hex()}" for update in UNFIT] + [update.hex() for update in FIT]
         speaker = far_namespace.start(
             sys.executable, "-m", "lab.speaker", FAR, *updates, log=f"{far_namespace.name}/speaker.log"
         )

@@ -81,9 +81,17 @@ class Router:
         """The line that the bridge gives systemd."""
         return self.system.show("softmesh", "StatusText")[0]
 
-    def is_up(self) -> bool:
-        """Whether the softwire is."""
-        return self.status.startswith("1 of 1 softwires up")
+    def is_settled(self) -> bool:
+        """Whether the softwire is up, and the reflector has our routes from the session that stands.
+
+        A session that ends before it has said again what the last one said ends those routes too (RFC 4724 §4.2).
+        """
+        session = self.mesh.bird.birdc("show", "protocols", "all", "client1")
+        return (
+            self.status.startswith("1 of 1 softwires up")
+            and "Established" in session
+            and "graceful restart active" not in session
+        )
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +144,7 @@ def test_ready_means_that_the_bridge_has_gone_round(router: Router) -> None:
     assert ": fine" in system.run("softmesh", "check").stdout
     system.run("systemctl", "start", "softmesh")
     assert "softwires up" in router.status, "known as soon as the start is over"
-    eventually(router.is_up, within=30, what="systemctl status says that the softwire is up")
+    eventually(router.is_settled, within=30, what="systemctl status says that the softwire is up")
     assert system.show("softmesh", "ActiveState", "SubState", "User") == ["active", "running", "softmesh"]
     assert router.island.ping(router.mesh.plan.host(2, 10), within=5)
     guards = system.run("nft", "list", "table", "inet", "softmesh").stdout
@@ -185,7 +193,7 @@ def test_reload_answers(router: Router) -> None:
 def test_a_restart_leaves_the_softwire_alone(router: Router) -> None:
     spis, process = router.spis, router.process
     router.system.run("systemctl", "restart", "softmesh")
-    eventually(router.is_up, within=30, what="the bridge has found its softwire again")
+    eventually(router.is_settled, within=30, what="the bridge has found its softwire again")
     assert router.process != process
     assert router.spis == spis
     holds(lambda: router.spis == spis, during=3, what="the SAs stay")
@@ -200,13 +208,12 @@ def test_the_watchdog_ends_a_bridge_that_hangs(router: Router) -> None:
     system.run("sh", "-c", f"printf '{hasty}' > /run/systemd/system/softmesh.service.d/hasty.conf")
     system.run("systemctl", "daemon-reload")
     system.run("systemctl", "restart", "softmesh")
-    eventually(router.is_up, within=30, what="the softwire is found again")
+    eventually(router.is_settled, within=30, what="the softwire is found again")
     process = router.process
     holds(lambda: router.process == process, during=15, what="a bridge that goes round is left alone", every=1)
     system.run("kill", "-STOP", str(process))
-    eventually(
-        lambda: router.process not in {0, process} and router.is_up(), within=40, every=0.5, what="another bridge is up"
-    )
+    eventually(lambda: router.process not in {0, process}, within=40, every=0.5, what="there is another bridge")
+    eventually(router.is_settled, within=30, what="the softwire is found again")
     assert int(*system.show("softmesh", "NRestarts")) == 1
     assert "Watchdog timeout" in system.run("journalctl", "-u", "softmesh", "-o", "cat").stdout
     assert router.spis == spis
@@ -220,16 +227,16 @@ def test_an_exabgp_of_ones_own_has_a_unit(router: Router) -> None:
     system.run("systemctl", "stop", "softmesh")
     system.run("systemctl", "start", "softmesh-exabgp")
     system.run("systemctl", "start", "softmesh")
-    eventually(router.is_up, within=30, what="the bridge hears of the peer from the hook of that ExaBGP")
+    eventually(router.is_settled, within=30, what="the bridge hears of the peer from the hook of that ExaBGP")
     (exabgp,) = system.show("softmesh-exabgp", "MainPID")
     system.run("systemctl", "restart", "softmesh")
-    eventually(router.is_up, within=30, what="the softwire is found again")
+    eventually(router.is_settled, within=30, what="the softwire is found again")
     assert system.show("softmesh-exabgp", "MainPID", "ActiveState") == [exabgp, "active"]
     assert router.spis == spis
     system.run("systemctl", "stop", "softmesh", "softmesh-exabgp")
     router.write(router.settings())
     system.run("systemctl", "start", "softmesh")
-    eventually(router.is_up, within=30, what="the bridge has its own again")
+    eventually(router.is_settled, within=30, what="the bridge has its own again")
 
 
 def test_an_upgrade_restarts_the_bridge_and_leaves_the_softwire_alone(router: Router, deb: Path) -> None:
@@ -241,7 +248,7 @@ def test_an_upgrade_restarts_the_bridge_and_leaves_the_softwire_alone(router: Ro
     spis, process = router.spis, router.process
     router.system.run("dpkg", "-i", "/tmp/newer.deb", within=120)
     assert router.process not in {0, process}, "restarted"
-    eventually(router.is_up, within=30, what="the new bridge has found its softwire")
+    eventually(router.is_settled, within=30, what="the new bridge has found its softwire")
     assert router.spis == spis
     assert [path.name for path in router.home.iterdir() if path.name in SECRETS]
 
