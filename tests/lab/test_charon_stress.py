@@ -13,13 +13,15 @@ from contextlib import contextmanager
 import vici
 
 from lab.charon import Charon
-from lab.eventually import eventually, holds
+from lab.eventually import PATIENCE, eventually, holds
 from lab.flooder import Flooder, offer
 from lab.mesh import Afbr, Direction, Mesh, meshed
 from lab.namespace import program
 
 FREEZES = {1: 2.0, 2: 12.0, 3: 40.0}
 """Seconds for which the charon of a router hangs."""
+LOST_AFTER = 13.0
+"""Seconds without an answer before which a lab's charon does not give a peer up (lab/charon.py)."""
 CEILING = 3
 """IKE_SAs that may be in the making at once."""
 BOGUS = 300
@@ -73,25 +75,40 @@ def test_a_charon_that_hangs_for_a_while() -> None:
         eventually(lambda: all(map(one_each, everybody)), within=15, what="and there is no SA too many")
         witness = mesh.afbrs[4]
         before = {number: towards(witness, mesh.afbrs[number]) for number in FREEZES}
+        hung: dict[int, float] = {}
+        began = time.monotonic()
         for number in FREEZES:
             mesh.afbrs[number].charon.freeze()
-        began = time.monotonic()
         for number, seconds in FREEZES.items():
             afbr = mesh.afbrs[number]
             eventually(lambda afbr=afbr: silent(afbr), within=15, what="it is shown")  # type: ignore[misc]
             left = max(0.0, seconds - (time.monotonic() - began))
             holds(lambda afbr=afbr: silent(afbr), during=left, what="charon hangs, and status says so", every=0.5)  # type: ignore[misc]
             afbr.charon.thaw()
+            hung[number] = time.monotonic() - began
         thawed = time.monotonic()
         eventually(lambda: meshed(everybody), within=40, what="every softwire is up again", every=0.2)
-        eventually(lambda: all(map(one_each, everybody)), within=15, what="with one SA each", every=0.2)
+        eventually(lambda: all(map(one_each, everybody)), within=30, what="with one SA each", every=0.2)
         recovered = time.monotonic() - thawed
         kept = [number for number in FREEZES if towards(witness, mesh.afbrs[number]) == before[number]]
-        print(f"hung for {FREEZES}: SAs kept towards routers {kept}; whole {recovered:.1f} s after the last came back")
-        assert {1, 2} <= set(kept)
+        print(f"hung for {hung}: SAs kept towards routers {kept}; whole {recovered:.1f} s after the last came back")
+        assert {number for number, seconds in hung.items() if seconds < LOST_AFTER} <= set(kept)
         eventually(lambda: not any(map(silent, everybody)), within=15, what="no complaint is left")
         for afbr in everybody:
             assert "Traceback" not in (afbr.home / "softmesh.log").read_text()
+
+
+def test_a_charon_that_hangs_before_the_next_pass_is_shown_as_it_was_seen_last(pair: Mesh) -> None:
+    # It is not elected: what its own passes have last seen is nothing.
+    afbr = pair.afbrs[2]
+    eventually(afbr.up, within=20, what="the softwire is up", every=0.005)
+    afbr.charon.freeze()
+    assert afbr.up()
+    eventually(lambda: silent(afbr), within=15, what="it is shown")
+    # For longer than one command is waited for: the next has only just been sent then.
+    holds(lambda: silent(afbr) and afbr.up(), during=12, what="charon hangs, and status says so", every=0.02)
+    afbr.charon.thaw()
+    eventually(lambda: not silent(afbr), within=15, what="no complaint is left")
 
 
 def silent(afbr: Afbr) -> bool:
@@ -109,6 +126,7 @@ def test_a_charon_that_hangs_while_hundreds_of_connections_are_loaded() -> None:
     with Mesh(Direction.FOUR_OVER_SIX, 2, spare=2, settings=settings) as mesh:
         mesh.start()
         eventually(lambda: meshed(mesh.afbrs.values()), within=30, what="the softwire is up")
+        eventually(lambda: all(map(one_each, mesh.afbrs.values())), within=15, what="and there is no SA too many")
         afbr, before = mesh.afbrs[1], mesh.afbrs[1].spis()
         flooder = Flooder(mesh, 3)
         routes = [
@@ -151,6 +169,11 @@ def without_ike_auth(mesh: Mesh, router: Afbr) -> Iterator[None]:
         mesh.core.run(program("nft"), "delete table bridge stuck")
 
 
+def reason(afbr: Afbr, peer: Afbr) -> str:
+    """Why there is no softwire to a router."""
+    return str(afbr.wires().get(peer.endpoint, {}).get("reason", ""))
+
+
 def time_to_up(mesh: Mesh) -> float:
     """Seconds until routers 1 to 3 have their softwires to each other."""
     began = time.monotonic()
@@ -177,12 +200,13 @@ def test_peers_that_are_stuck_delay_nobody() -> None:
             beside = time_to_up(mesh)
             for peer in (silent, stuck):
                 eventually(
-                    lambda peer=peer: "the peer does not answer" in mesh.afbrs[1].wires()[peer.endpoint]["reason"],  # type: ignore[misc]
+                    lambda peer=peer: "the peer does not answer" in reason(mesh.afbrs[1], peer),  # type: ignore[misc]
                     within=40, what=f"the reason why there is no softwire to {peer.endpoint}", every=0.2,
                 )  # fmt: skip
         print(f"up after {alone:.1f} s, beside stuck peers after {beside:.1f} s; half-open at most {sampler.half_open}")
         assert 1 <= sampler.half_open <= CEILING
-        assert beside < alone + 5
+        # To be delayed is to wait until an attempt of theirs is given up.
+        assert beside < alone + min(5 * PATIENCE, LOST_AFTER)
         silent.charon.thaw()
         eventually(lambda: meshed(mesh.afbrs.values()), within=90, what="they are taken in once they answer", every=0.5)
 
@@ -228,5 +252,5 @@ def test_somebody_else_at_the_same_charon(pair: Mesh) -> None:
         assert "theirs" in afbr.charon.swanctl("--list-conns")
         eventually(
             lambda afbr=afbr: afbr.softmesh("plan", "-c", str(afbr.configuration)).startswith("nothing to do"),  # type: ignore[misc]
-            within=15, what="and there is nothing left to do",
+            within=30, what="and there is nothing left to do",
         )  # fmt: skip

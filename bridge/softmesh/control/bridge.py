@@ -120,6 +120,8 @@ class Bridge:
             monotonic=monotonic,
         )
         self._plan = Plan()
+        self._shown = self._plan
+        """The newest there is, of a pass or on behalf of commands: what was shown once is not forgotten again."""
         self._acting = 0.0
         """Seconds the last pass spent on its actions."""
         self._glance: asyncio.Task[Plan | None] | None = None
@@ -315,7 +317,7 @@ class Bridge:
         began = self._monotonic()
         blocked = await self._data_plane.prepare(self._desired, observed)
         prepared = self._monotonic() - began
-        self._plan = self._planned(observed, blocked)
+        self._plan = self._shown = self._planned(observed, blocked)
         self._under_ipsec = under_ipsec(self._desired, self._plan)
         decided = self._monotonic()
         await self._data_plane.lead(self._desired, self._plan, may_remove=self._may_remove)
@@ -581,7 +583,7 @@ class Bridge:
         return {"withdrawn": list(map(str, self.config.announce.prefixes))}
 
     async def _fresh(self, age: float = 0.0) -> Plan:
-        """A plan of this moment, applied nowhere; where charon is busy or gone, that of the last pass.
+        """A plan of this moment, applied nowhere; where charon is busy or gone, the newest there was.
 
         ``age``: seconds that the look at charon, which costs it something, may be old to do.
 
@@ -594,7 +596,7 @@ class Bridge:
         if done and (planned := self._glance.result()) is not None:
             return planned
         self._fold()
-        return Plan(progress=self._plan.progress, installed=self._plan.installed)
+        return Plan(progress=self._shown.progress, installed=self._shown.installed)
 
     async def _planned_anew(self) -> Plan | None:
         """None where charon cannot be looked at: by then nobody may be waiting any more to be told."""
@@ -603,10 +605,13 @@ class Bridge:
             self._charon.suspect()
             try:
                 self._observed = await self._look()
-            except SoftmeshError:
+            except SoftmeshError as error:
+                if self._charon.connected:
+                    # The next look has only just begun to wait for its answer.
+                    self._report("charon", str(error))
                 return None
             await self._data_plane.refresh(self._desired)
-            planned = self._planned(self._observed, self._data_plane.blocked(self._desired))
+            planned = self._shown = self._planned(self._observed, self._data_plane.blocked(self._desired))
             self.measurements.traffic.look(self._observed.ike_sas, planned.installed)
             return planned
 
