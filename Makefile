@@ -36,11 +36,12 @@ test: packages venv lint test-unit site test-daemons test-vm ## Everything CI ru
 test-unit: venv ## Unit and property tests: no root, no daemons; promtool
 	$(PY) -m pytest tests/unit tests/property
 
-# Each in a sandbox of its own, three at once: real daemons mostly wait. The output of each comes in one piece.
+# Each in a sandbox of its own, three at once: real daemons mostly wait. The output of each comes in one piece, and one
+# that fails does not keep the others from saying what they have found.
 .PHONY: test-daemons test-lab-first test-lab-second
 test-daemons: packages venv roots .venv-exabgp42/.installed ## test-lab, -faults, -releases, -packages and -containers (root)
-	LAB_PATIENCE=2 $(MAKE) --jobs=3 --output-sync=target test-lab-first test-lab-second test-packages test-containers \
-	    test-faults test-releases
+	LAB_PATIENCE=3 $(MAKE) --jobs=3 --keep-going --output-sync=target test-lab-first test-lab-second test-packages \
+	    test-containers test-faults test-releases
 test-lab-first:
 	lab/sandbox $(CURDIR)/$(PY) -m pytest -v tests/lab/test_[a-e]*.py
 test-lab-second:
@@ -69,7 +70,7 @@ MACHINE := LAB_GUEST_SECONDS=1800 lab/machine $(CURDIR)/$(PY) -m pytest $(GUEST_
 
 .PHONY: test-vm test-vm-uml test-vm-ipv6 test-vm-ipv4 test-vm-guards
 test-vm: packages venv .kernel/.installed ## The same on kernels with ESP and tunnels: user-mode-linux, and qemu (root)
-	$(MAKE) --jobs=2 --output-sync=target test-vm-uml test-vm-ipv6 test-vm-ipv4 test-vm-guards
+	$(MAKE) --jobs=2 --keep-going --output-sync=target test-vm-uml test-vm-ipv6 test-vm-ipv4 test-vm-guards
 test-vm-uml:
 	LAB_GUEST_SECONDS=1800 lab/guest $(CURDIR)/$(PY) -m pytest $(GUEST_TESTS) tests/vm
 test-vm-ipv6:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 
+from lab.eventually import PATIENCE
 from lab.namespace import Namespace
 from lab.reflector import ASN, Reflector
 from lab.release import HOST, Release
@@ -88,7 +89,7 @@ class Bird(Reflector):
         """What ``birdc`` prints."""
         done = subprocess.run(
             [*self.release.argv("birdc"), "-s", str(self.home / "bird.ctl"), *command],
-            capture_output=True, text=True, check=False, timeout=10,
+            capture_output=True, text=True, check=False, timeout=10 * PATIENCE,
         )  # fmt: skip
         return done.stdout
 
@@ -96,6 +97,17 @@ class Bird(Reflector):
         """The prefixes it has learned by BGP."""
         lines = self.birdc("show", "route", "where", "source", "=", "RTS_BGP").splitlines()
         return {line.split()[0] for line in lines if "/" in line.split(" ")[0]}
+
+    def established(self, client: str) -> bool:
+        """Whether the session with this client stands, for BIRD."""
+        return "Established" in self.birdc("show", "protocols", f"client{self.clients.index(client) + 1}")
+
+    def restarting(self) -> bool:
+        """Whether it keeps routes of a session that ended, until the next one's End-of-RIB.
+
+        Should that one end before, these routes end too (RFC 4724 §4.2).
+        """
+        return "graceful restart active" in self.birdc("show", "protocols", "all")
 
     def version(self) -> str:
         """``BIRD 2.0.12``."""

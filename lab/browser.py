@@ -10,9 +10,12 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+from lab.eventually import PATIENCE
 from lab.namespace import LAB, MissingProgram, Namespace
 
 _CHROMIUM = "chromium"
+_WITHIN = 30_000 * PATIENCE
+"""Milliseconds that it has to start, to open a page, and for whatever is done to one."""
 _OFFLINE = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -42,7 +45,7 @@ def chromium(namespace: Namespace | None = None) -> Iterator[Browser]:
         program.write_text(f'#!/bin/sh\nexec {" ".join(namespace.argv(_CHROMIUM))} "$@"\n')
         program.chmod(0o755)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=[*_OFFLINE])
+        browser = playwright.chromium.launch(executable_path=program, args=[*_OFFLINE], timeout=_WITHIN)
         try:
             yield browser
         finally:
@@ -51,6 +54,7 @@ def chromium(namespace: Namespace | None = None) -> Iterator[Browser]:
 
 def visit(context: BrowserContext, url: str) -> Visit:
     """Open a page and take note of all it asks for and complains of."""
+    context.set_default_timeout(_WITHIN)
     page = context.new_page()
     made = Visit(page)
     page.on("request", lambda request: made.requested.add(request.url))

@@ -10,7 +10,7 @@ from itertools import permutations
 from typing import Any
 
 from lab.capture import ESP, PLAINTEXT, Capture
-from lab.eventually import eventually
+from lab.eventually import PATIENCE, eventually
 from lab.namespace import LAB, Process, program
 
 PINGS = 3
@@ -20,7 +20,7 @@ def docker(*arguments: str, check: bool = True, within: float = 60.0) -> subproc
     """Run ``docker``; with ``check`` a failure raises and shows what it printed."""
     done = subprocess.run(
         [program("docker"), *arguments],
-        capture_output=True, text=True, check=False, timeout=within, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False, timeout=within * PATIENCE, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     if check and done.returncode != 0:
         raise AssertionError(f"docker {' '.join(arguments)} ended with {done.returncode}: {done.stdout}{done.stderr}")
@@ -51,7 +51,7 @@ class Container:
         """What it has printed, in the order of printing."""
         return subprocess.run(
             [program("docker"), "logs", self.name],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True, timeout=60,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True, timeout=60 * PATIENCE,
         ).stdout  # fmt: skip
 
     def start(self, *command: str, log: str) -> Process:

@@ -111,7 +111,7 @@ def traffic(mesh: Mesh, afbrs: list[Afbr], capture: Capture) -> None:
     """Ping from every island to every other and look at the wire."""
     esp = capture.count(ESP)
     for left, right in permutations(afbrs, 2):
-        said = left.island.pinged(mesh.plan.host(right.number, 10), count=PINGS)
+        said = left.island.pinged(mesh.plan.host(right.number, 10), count=PINGS, within=5)
         if " 0% packet loss" not in said:
             raise Failed(f"{left.island.name} pings {right.island.name}: {said}")
     pairs = ROUTERS * (ROUTERS - 1)
@@ -138,7 +138,7 @@ def leave(mesh: Mesh, afbrs: list[Afbr]) -> None:
     print(f"\n$ softmesh withdraw        (on {leaver.namespace.name})")
     print(leaver.softmesh("withdraw", "-c", str(leaver.configuration)).strip())
     eventually(
-        lambda: not sas(leaver) and not any(leaver.endpoint in sas(afbr) for afbr in others),
+        lambda: not sas(leaver) and not any(leaver.endpoint in sas(afbr) for afbr in others) and not leaver.up(),
         within=20, what=f"no security association of {leaver.namespace.name} is left on any side", every=0.2,
     )  # fmt: skip
     print(f"after {time.monotonic() - began:.1f} s\n{draw(afbrs)}")

@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict, dataclass
 from itertools import count
 
+from lab.eventually import eventually
 from lab.namespace import LAB, Namespace, program
 from softmesh.dataplane.nftables import Nftables
 
@@ -68,6 +69,11 @@ class Witness:
         """Packets so far."""
         listing = json.loads(nft(self._namespace, "-j", "list", "counter", "inet", self._name, "seen"))
         return int(next(item["counter"]["packets"] for item in listing["nftables"] if "counter" in item))
+
+    def sees(self, packets: int) -> None:
+        """Wait until that many have come by: on a busy machine they cross a cable after their sender has ended."""
+        eventually(lambda: self.seen >= packets, within=5, what=f"{packets} packets have come by")
+        assert self.seen == packets
 
 
 def load(namespace: Namespace, script: str) -> None:

@@ -30,7 +30,7 @@ from lab.namespace import LAB, Namespace, Process, link
 from lab.reflector import Reflector, ReflectorMaker
 from lab.release import HOST, Release
 from softmesh.control.client import ask
-from softmesh.errors import Unreachable
+from softmesh.errors import PeerError, Unreachable
 
 SOFTMESH = [sys.executable, "-m", "softmesh"]
 
@@ -219,7 +219,7 @@ class Afbr:
         """What ``softmesh status --json`` prints; an empty mesh while the bridge does not answer."""
         try:
             return ask(self.home / "run" / "control.sock", "status")
-        except Unreachable:
+        except (Unreachable, PeerError):
             return {"softwires": []}
 
     def wires(self) -> dict[str, dict[str, Any]]:

@@ -84,7 +84,7 @@ class Process:
         if self.running:
             self._popen.terminate()
             try:
-                self._popen.wait(within)
+                self._popen.wait(within * PATIENCE)
             except subprocess.TimeoutExpired:
                 self._popen.kill()
         return self._popen.wait()
@@ -192,7 +192,8 @@ class Namespace:
 
     def pinged(self, destination: str, *, source: str | None = None, count: int, within: float = 1.0) -> str:
         """What ``ping`` prints of ``count`` echo requests."""
-        options = ["-n", "-c", str(count), "-W", f"{within * PATIENCE:g}", "-i", "0.05"]
+        # All at once: once one is answered, ping waits for the last no longer than for the next of a sequence (50 ms).
+        options = ["-n", "-c", str(count), "-l", str(count), "-W", f"{within * PATIENCE:g}", "-i", "0.05"]
         if source is not None:
             options += ["-I", source]
         done = self.run(program("ping"), *options, destination, check=False, within=count * 2 + within + 5)

@@ -110,12 +110,13 @@ class Pinger:
         self, mesh: Mesh, source: Afbr, destination: Afbr, *, interval: float = 0.05, host: str | None = None
     ) -> None:
         """Begin; ``interval`` in seconds. ``host``: another than the island's first."""
+        self._log = LAB / source.island.name / "ping.out"
+        # Before it begins: what was answered until then would count as lost.
+        self._log.unlink(missing_ok=True)
         self._process = source.island.start(
             *(program("ping"), "-n", "-i", f"{interval:g}", host or mesh.plan.host(destination.number, 10)),
-            log=f"{source.island.name}/ping.out",
+            log=f"{source.island.name}/{self._log.name}",
         )
-        self._log = self._process.log
-        self._log.write_bytes(b"")
 
     @property
     def answered(self) -> int:

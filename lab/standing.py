@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import vici
 
 from lab.charon import Charon
+from lab.eventually import PATIENCE
 
 OURS = "softmesh-"
 Key = tuple[str, str, str]
@@ -45,7 +46,7 @@ class Standing:
 def connected(charon: Charon) -> Iterator[vici.Session]:
     """A VICI connection of one's own."""
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(20)
+        connection.settimeout(20 * PATIENCE)
         connection.connect(str(charon.vici))
         yield vici.Session(connection)
 

@@ -77,6 +77,10 @@ class Terminal:
         """Whether the screen has this text on a line."""
         return any(text in line for line in self.screen)
 
+    def shown_since(self, place: int) -> str:
+        """All that has been shown since that place in ``written``, without colours: some of it is soon replaced."""
+        return _CONTROL.sub("", self.written[place:])
+
     def press(self, keys: str) -> None:
         """Type something."""
         os.write(self._ours, keys.encode())

@@ -13,6 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.eventually import PATIENCE
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "docs" / "tutorial.md", ROOT / "docs" / "frr-reflector.md")
 _BLOCK = re.compile(r"```sh\n(?P<code>.*?)```\n(?:\n```text\n(?P<shown>.*?)```\n)?", re.DOTALL)
@@ -52,7 +54,8 @@ def printed(todo: list[Block], *, within: float = 180.0) -> list[str]:
     try:
         done = subprocess.run(
             [str(ROOT / "lab" / "sandbox"), "bash", "-c", script], cwd=ROOT, env=environment, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=within, check=False,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=within * PATIENCE,
+            check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         said = error.stdout.decode(errors="replace") if isinstance(error.stdout, bytes) else error.stdout

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lab.container import Container, Router, docker, meshed
-from lab.eventually import eventually
+from lab.eventually import PATIENCE, eventually
 from lab.namespace import program
 
 CONTAINERS = Path(__file__).resolve().parents[2] / "containers"
@@ -37,7 +37,7 @@ def compose(*arguments: str) -> None:
     """Run Docker Compose, of either generation; raises AssertionError with what it printed."""
     done = subprocess.run(
         [program("docker-compose"), *COMPOSE, *arguments],
-        capture_output=True, text=True, check=False, timeout=120, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False, timeout=120 * PATIENCE, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, f"docker-compose {arguments}: {done.stdout}{done.stderr}"
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,19 +48,27 @@ def processes(container: Container) -> list[Found]:
     while awaited:
         pid = awaited.pop()
         at = Path(f"/proc/{pid}")
-        fields = dict(line.split(":\t", 1) for line in (at / "status").read_text().splitlines() if ":\t" in line)
-        command = (at / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-        found.append(Found(pid, command, frozenset(fields["Uid"].split()), int(fields["CapEff"], 16)))
-        for children in at.glob("task/*/children"):
-            awaited += map(int, children.read_text().split())
+        # Daemons start programs that end while we look.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            fields = dict(line.split(":\t", 1) for line in (at / "status").read_text().splitlines() if ":\t" in line)
+            command = (at / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+            found.append(Found(pid, command, frozenset(fields["Uid"].split()), int(fields["CapEff"], 16)))
+            for children in at.glob("task/*/children"):
+                awaited += map(int, children.read_text().split())
     return found
 
 
 def process(container: Container, words: str) -> Found:
     """The process that was started with these words."""
-    # The supervisor's own, and what wraps a daemon, name it too.
-    (only,) = [one for one in processes(container) if words in one.command and "afbr run" not in one.command]
-    return only
+
+    def only() -> Found | None:
+        # The supervisor's own, and what wraps a daemon, name it too; a child, until it is the program it is to run.
+        named = [one for one in processes(container) if words in one.command and "afbr run" not in one.command]
+        return named[0] if len(named) == 1 else None
+
+    found = eventually(only, within=10, what=f"one process is {words}")
+    assert found is not None
+    return found
 
 
 def started(container: Container) -> tuple[str, int]:
@@ -153,7 +162,7 @@ def test_hup_has_the_configuration_read_again(routers: Sequence[Router]) -> None
 def test_a_container_that_is_restarted_keeps_its_key(routers: Sequence[Router]) -> None:
     third = routers[2]
     before = third.status()["authenticator"]
-    docker("restart", "--time", "10", third.name)
+    docker("restart", "--time", "50", third.name)
     said = third.log()
     bridge, charon = said.index('"event": "stopped"'), said.index("SIGTERM received, shutting down")
     assert bridge < charon, "the bridge ends first, in order"

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lab.bird import Bird
+from lab.eventually import PATIENCE
 from lab.namespace import LAB, Namespace, Process, link
 from softmesh.bgp.announcement import Announcement
 from softmesh.bgp.exabgp_process import ExaBgpNeighbor, ExaBgpSettings, render
@@ -109,7 +110,7 @@ class Router:
 def _command(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return b""
 
 
@@ -134,7 +135,7 @@ class Mirrored:
 
     async def until(self, condition: Callable[[], T], what: str, within: float = 20.0) -> T:
         """Await a condition while the client runs; a failure shows ExaBGP's last words."""
-        deadline = time.monotonic() + within
+        deadline = time.monotonic() + within * PATIENCE
         while not (value := condition()):
             assert not self._task.done(), f"the client ended: {self._task}"
             assert time.monotonic() < deadline, (

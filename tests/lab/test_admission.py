@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -135,7 +136,10 @@ def test_origin_as_and_neighbors(watched: Mesh) -> None:
     liar.tell([f"{command} as-path [ 65009 ]"])
     assert "65009" in refused(watcher, "origin-as", plan.island(3))["reason"]
     liar.announce([(plan.island(3), offer(liar.endpoint))])
-    eventually(lambda: liar.endpoint in watcher.wires(), within=20, what="it is admitted")
+    eventually(
+        lambda: watcher.wires().get(liar.endpoint, {}).get("state") in {"wanted", "connecting"},
+        within=20, what="it is admitted",
+    )  # fmt: skip
     # The same, from a neighbour that is spoken with and not admitted.
     watcher.settings["admission"]["neighbors"] = [plan.endpoint(5)]
     reload(watcher)
@@ -172,7 +176,7 @@ def test_a_session_with_another_as_is_filtered_in_both_directions_unless_told_ot
 
 
 def test_an_endpoint_that_flaps_is_left_alone_until_it_stays() -> None:
-    calm = {"endpoints": ["2001:db8:f::/64"], "prefixes": ["10.0.0.0/8"], "dampening": {"flaps": 3, "half_life": 5.0}}
+    calm = {"endpoints": ["2001:db8:f::/64"], "prefixes": ["10.0.0.0/8"], "dampening": {"flaps": 3, "half_life": 10.0}}
     with Mesh(Direction.FOUR_OVER_SIX, 2, settings={"admission": calm}) as mesh:
         mesh.start()
         eventually(lambda: meshed(mesh.afbrs.values()), within=20, what="every softwire is up")
@@ -180,23 +184,29 @@ def test_an_endpoint_that_flaps_is_left_alone_until_it_stays() -> None:
         watcher, restless = mesh.afbrs[1], Flooder(mesh, 3)
         prefix, attribute = mesh.plan.island(3), offer(restless.endpoint)
 
-        def attempted() -> bool:
-            return restless.endpoint in watcher.wires()
+        def shown() -> dict[str, Any]:
+            return watcher.wires().get(restless.endpoint, {})
 
-        for number in range(3):
-            restless.announce([(prefix, attribute)])
-            eventually(attempted, within=20, what=f"it is attempted for the {number + 1}. time")
-            restless.withdraw(prefix)
-            eventually(lambda: not attempted(), within=20, what="it is gone")
+        went: list[float] = []
         restless.announce([(prefix, attribute)])
+        while eventually(shown, within=20, what=f"it is there for the {len(went) + 1}. time").get("rule") != "dampened":
+            # On a machine so slow that the first departure hardly counts any more, three are not enough.
+            assert len(went) < 3 or time.monotonic() - went[-3] > 4, "three times were not too many"
+            assert len(went) < 10
+            went.append(time.monotonic())
+            restless.withdraw(prefix)
+            eventually(lambda: not shown(), within=20, what="it is gone")
+            restless.announce([(prefix, attribute)])
+        assert len(went) >= 3, "it was attempted as often as it may be"
         row = refused(watcher, "dampened", prefix)
         assert "admission.dampening: 3 times" in row["reason"]
         eventually(
             lambda: restless.endpoint not in watcher.charon.swanctl("--list-conns"),
-            within=5, what="charon has no connection for it",
+            within=10, what="charon has no connection for it",
         )  # fmt: skip
-        eventually(lambda: not rows(watcher, "dampened"), within=16, what="it has stayed long enough")
-        assert watcher.wires()[restless.endpoint]["state"] in {"wanted", "connecting"}
+        eventually(
+            lambda: shown().get("state") in {"wanted", "connecting"}, within=40, what="it has stayed long enough"
+        )
         assert {number: afbr.spis() for number, afbr in mesh.afbrs.items()} == before
         restless.close()
 
@@ -205,7 +215,7 @@ def test_a_reflector_that_strips_the_attribute_leaves_nothing_in_the_clear(stand
     """What a reflector does that takes attribute 23 for unknown and optional non-transitive (RFC 4271 §5)."""
     left, right, plan = standing.afbrs[1], standing.afbrs[2], standing.plan
     there = plan.host(2, 10)
-    assert left.island.ping(there, within=2)
+    eventually(lambda: left.island.ping(there, within=2), within=10, what="the islands reach each other")
     bird = LAB / "rr" / "bird.conf"
     untouched = bird.read_text()
     # BIRD cannot remove an attribute it does not know. So it announces the route as it would without: same prefix,
@@ -223,17 +233,22 @@ def test_a_reflector_that_strips_the_attribute_leaves_nothing_in_the_clear(stand
         row = refused(left, "no-tunnel", plan.island(2))
         assert "attribute 23" in row["reason"]
         eventually(lambda: right.endpoint not in left.up(), within=20, what="the softwire is gone")
+        # What nobody asks for any more goes with the next pass.
+        eventually(
+            lambda: "INSTALLED" not in left.charon.swanctl("--list-sas"), within=20, what="and so is what carried it"
+        )
         cleartext = f"host {there}"
         sent = left.island.pinged(there, count=5, within=0.2)
         assert " 100% packet loss" in sent or "unreachable" in sent.lower(), sent
         bird.write_text(untouched)
         standing.bird.birdc("configure")
         eventually(lambda: meshed(standing.afbrs.values()), within=30, what="with the attribute the softwire is back")
-        assert left.island.ping(there, within=2)
+        eventually(lambda: left.island.ping(there, within=2), within=10, what="the islands reach each other again")
+        # So it has captured all that came before.
+        eventually(lambda: on_core.count(ESP) > 0, within=10, what="the capture saw the core", every=0.2)
     finally:
         on_core.stop()
     assert on_core.count(cleartext) == 0, "nothing went in the clear"
-    assert on_core.count(ESP) > 0, "the capture saw the core"
 
 
 def test_a_forged_originator_is_undone_by_a_filter_of_the_reflector(standing: Mesh, liar: Flooder) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.bird import Bird
-from lab.eventually import eventually, holds
-from lab.fault import Fault, Part, Way, hook_pid
+from lab.eventually import PATIENCE, eventually, holds
+from lab.fault import Fault, Part, Way, exabgp_pid, hook_pid
 from lab.mesh import Afbr, Direction, Mesh, meshed
 from lab.reflector import Reflector
 from softmesh.bgp.route_refresh import QUIET
@@ -35,6 +32,7 @@ def converge(mesh: Mesh) -> None:
     eventually(
         lambda: not any(afbr.status()["removal_awaits"] for afbr in afbrs), within=30, what="all End-of-RIBs are heard"
     )
+    eventually(lambda: agreed(mesh), within=20, what="both ends show the same SAs")
 
 
 def spis(mesh: Mesh, *, but: int = 0) -> dict[str, tuple[str, str]]:
@@ -48,6 +46,12 @@ def spis(mesh: Mesh, *, but: int = 0) -> dict[str, tuple[str, str]]:
     }
 
 
+def agreed(mesh: Mesh) -> bool:
+    """Whether each SA that one end shows is shown by the other too: what was replaced has gone at both."""
+    held = spis(mesh).values()
+    return bool(held) and sorted(held) == sorted((outbound, inbound) for inbound, outbound in held)
+
+
 def settle(mesh: Mesh) -> None:
     """Wait until every softwire is up and no bridge has anything to do."""
     afbrs = mesh.afbrs.values()
@@ -55,6 +59,7 @@ def settle(mesh: Mesh) -> None:
         lambda: meshed(afbrs) and not any(ask(afbr.home / "run" / "control.sock", "plan")["actions"] for afbr in afbrs),
         within=20, what="no bridge has anything to do",
     )  # fmt: skip
+    eventually(lambda: agreed(mesh), within=20, what="both ends show the same SAs")
 
 
 def kept(afbr: Afbr) -> dict[str, float]:
@@ -72,6 +77,16 @@ def all_hear(mesh: Mesh, reflector: Reflector) -> None:
         lambda: all(sessions(afbr).get(reflector.address) == "up" for afbr in mesh.afbrs.values()),
         within=60, what=f"all have their session with {reflector.namespace.name}",
     )  # fmt: skip
+
+
+def session(mesh: Mesh, number: int) -> str:
+    """Since when BIRD has its session with a router, once that has said all its routes anew; empty before.
+
+    A session that ends earlier ends the routes of the one before it too (RFC 4724 §4.2).
+    """
+    shown = mesh.bird.birdc("show", "protocols", "all", f"client{number}")
+    found = re.search(r" up +(\S+) +Established", shown)
+    return "" if found is None or "graceful restart active" in shown else found[1]
 
 
 def exporting(reflector: Reflector, what: str) -> None:
@@ -108,14 +123,19 @@ def installed(afbr: Afbr) -> int:
 
 def test_a_reflector_that_comes_back_with_fewer_routes() -> None:
     """What it no longer says goes when the stale timer says so, and not at its End-of-RIB."""
-    with made(3, stale_time=12) as mesh:
+    # Long enough for a reflector and three ExaBGPs to be back before it has passed.
+    stale_time = int(12 * PATIENCE)
+    with made(3, stale_time=stale_time) as mesh:
         converge(mesh)
         first, gone = mesh.afbrs[1], mesh.plan.endpoint(3)
         before = spis(mesh)
-        mesh.reflector.kill()
         lost = time.monotonic()
-        eventually(lambda: set(kept(first)) == {mesh.plan.endpoint(2), gone}, within=10, what="both are stale")
-        assert all(0 < seconds <= 12 for seconds in kept(first).values())
+        mesh.reflector.kill()
+        left = eventually(
+            lambda: now if (now := kept(first)).keys() == {mesh.plan.endpoint(2), gone} else {},
+            within=10, what="both are stale",
+        )  # fmt: skip
+        assert all(0 < seconds <= stale_time for seconds in left.values())
         exporting(mesh.reflector, f"where source = RTS_BGP && net != {mesh.plan.island(3)}")
         mesh.reflector.start()
         eventually(lambda: set(kept(first)) == {gone}, within=10, what="the other is announced anew")
@@ -123,35 +143,48 @@ def test_a_reflector_that_comes_back_with_fewer_routes() -> None:
         assert re.search(r"stale; kept for \d+ s more", shown)
         told = first.softmesh("explain", gone, "-c", str(first.configuration))
         assert re.search(r"session was lost.*; kept for \d+ s more", told)
-        # It has said End-of-RIB by now, without that route.
-        (row,) = first.status()["neighbors"]
-        assert "ipv4 unicast" in row["end_of_rib"]
+        eventually(
+            lambda: ["ipv4 unicast" in row["end_of_rib"] for row in first.status().get("neighbors", ())] == [True],
+            within=5, what="it has said End-of-RIB, without that route",
+        )  # fmt: skip
+        assert gone in kept(first)
         assert spis(mesh) == before
         eventually(lambda: gone not in first.wires(), within=20, what="the stale timer has run out")
-        assert time.monotonic() - lost >= 12
-        eventually(lambda: connections(first) == 1, within=5, what="its connection is unloaded")
+        assert time.monotonic() - lost >= stale_time
+        eventually(lambda: connections(first) == 1, within=20, what="its connection is unloaded")
         assert (
             spis(mesh, but=3).items()
             == {pair: held for pair, held in before.items() if gone not in pair and not pair.startswith("3")}.items()
         )
-        told = first.softmesh("explain", mesh.plan.host(3, 10), "-c", str(first.configuration), check=False)
-        assert told.startswith("no route"), "and the hook has forgotten the route as well"
+        # The hook has a timer of its own.
+        host = mesh.plan.host(3, 10)
+        eventually(
+            lambda: first.softmesh("explain", host, "-c", str(first.configuration), check=False).startswith("no route"),
+            within=10, what="and the hook has forgotten the route as well",
+        )  # fmt: skip
 
 
 def test_groups_of_peers_are_kept_for_different_times_and_a_reload_changes_them() -> None:
     group = {"name": "far", "endpoints": ["2001:db8:f::1/128", "2001:db8:f::3/128"], "stale_time": 600}
-    with made(3, stale_time=5, settings={"groups": [group]}) as mesh:
+    # Long enough to be seen before it has passed.
+    stale_time = int(8 * PATIENCE)
+    with made(3, stale_time=stale_time, settings={"groups": [group]}) as mesh:
         converge(mesh)
         first, near, far = mesh.afbrs[1], mesh.plan.endpoint(2), mesh.plan.endpoint(3)
         (held,) = [value for pair, value in first.spis().items() if pair.startswith(far)]
         mesh.reflector.kill()
-        eventually(lambda: near in kept(first), within=10, what="both are stale")
-        assert 590 < kept(first)[far] <= 600
-        assert kept(first)[near] <= 5
+        left = eventually(
+            lambda: now if (now := kept(first)).keys() == {near, far} else {},
+            within=10,
+            what="both are stale",
+            every=0.02,
+        )
+        assert 600 - stale_time < left[far] <= 600
+        assert left[near] <= stale_time
         eventually(lambda: near not in first.wires(), within=15, what="one is forgotten")
         holds(lambda: held in first.spis().values(), during=1, what="the other stands")
         told = first.softmesh("explain", mesh.plan.host(2, 10), "-c", str(first.configuration))
-        assert "more than 5 s ago" in told
+        assert f"more than {stale_time} s ago" in told
         group["stale_time"] = 10
         first.reload()
         eventually(
@@ -167,27 +200,29 @@ def test_groups_of_peers_are_kept_for_different_times_and_a_reload_changes_them(
 
 
 def test_the_bridge_is_started_again_while_the_reflector_is_away() -> None:
-    with made(2, stale_time=90, bgp={"graceful_restart": 90}) as mesh:
+    with made(2, stale_time=300, bgp={"graceful_restart": 90}) as mesh:
         converge(mesh)
         afbr, remote = mesh.afbrs[1], mesh.plan.endpoint(2)
         before = spis(mesh)
-        eventually((afbr.home / "run" / "routes").exists, within=5, what="the routes are kept")
+        routes, prefix = afbr.home / "run" / "routes", mesh.plan.island(2).encode()
+        eventually(lambda: routes.exists() and prefix in routes.read_bytes(), within=10, what="the routes are kept")
         mesh.reflector.kill()
-        lost = time.monotonic()
         eventually(lambda: kept(afbr), within=10, what="its softwire is stale")
+        lost = time.monotonic()
         for end in ("stop", "kill"):
             assert afbr.bridge is not None
             getattr(afbr.bridge, end)()
             afbr.start()
             eventually(
-                lambda: set(kept(afbr)) == {remote} and spis(mesh) == before, within=10, what="it is shown as before"
+                lambda: set(kept(afbr)) == {remote} and spis(mesh) == before, within=20, what="it is shown as before"
             )
-            assert kept(afbr)[remote] <= 90 - (time.monotonic() - lost) + 1, "its time goes on"
+            passed = time.monotonic() - lost
+            assert kept(afbr)[remote] <= 300 - passed + 1, "its time goes on"
         # And mended: the routes are all it takes.
         afbr.charon.kill()
         afbr.charon.restart()
         eventually(
-            lambda: spis(mesh) and not before.items() & spis(mesh).items(),
+            lambda: (now := spis(mesh)).keys() == before.keys() and not before.items() & now.items() and agreed(mesh),
             within=20,
             what="a new SA stands at both ends",
         )
@@ -195,7 +230,11 @@ def test_the_bridge_is_started_again_while_the_reflector_is_away() -> None:
         mended = spis(mesh)
         mesh.reflector.start()
         all_hear(mesh, mesh.reflector)
-        eventually(lambda: not kept(afbr) and meshed(mesh.afbrs.values()), within=30, what="all is announced anew")
+        # At both: of a session that ends before, the reflector would keep nothing.
+        eventually(
+            lambda: not any(map(kept, mesh.afbrs.values())) and meshed(mesh.afbrs.values()),
+            within=30, what="all is announced anew",
+        )  # fmt: skip
         assert spis(mesh) == mended
         # A file that is none costs one line of the log.
         assert afbr.bridge is not None
@@ -210,7 +249,7 @@ def test_the_bridge_is_started_again_while_the_reflector_is_away() -> None:
 
 
 def test_removal_waits_for_the_end_of_rib_of_every_family_and_says_for_which() -> None:
-    with Mesh(Direction.FOUR_OVER_SIX, 2, settings={"bgp": {"stale_time": 10, "graceful_restart": 5}}) as mesh:
+    with Mesh(Direction.FOUR_OVER_SIX, 2, settings={"bgp": {"stale_time": 600, "graceful_restart": 5}}) as mesh:
         # A reflector without the other family: no End-of-RIB of it will come.
         configuration = mesh.reflector.home / "bird.conf"
         configuration.write_text(re.sub(r"  ipv6 \{.*\};\n", "", configuration.read_text()))
@@ -222,9 +261,12 @@ def test_removal_waits_for_the_end_of_rib_of_every_family_and_says_for_which() -
         eventually(lambda: afbr.status()["removal_awaits"] == [awaited], within=10, what="it waits, and says for what")
         held = afbr.spis()
         mesh.afbrs[2].softmesh("withdraw", "-c", str(mesh.afbrs[2].configuration))
-        eventually(lambda: not afbr.wires(), within=5, what="nothing asks for the softwire any more")
+        eventually(lambda: not afbr.wires(), within=20, what="nothing asks for the softwire any more")
         # The peer takes it down; what is ours, its connection, stays until all that may ask for it has been heard.
         holds(lambda: connections(afbr) == 1, during=1, what="nothing is removed on ignorance")
+        # Counted from the start of the bridge, so that it has passed by now, or soon has.
+        afbr.settings["bgp"]["stale_time"] = 10
+        afbr.reload()
         eventually(lambda: connections(afbr) == 0, within=20, what="it waits no longer than stale_time")
         assert held
 
@@ -279,11 +321,15 @@ def test_two_reflectors_that_disagree() -> None:
 
 
 def test_graceful_restart_of_exabgp_and_of_the_reflector() -> None:
-    with made(2, bgp={"graceful_restart": 30}) as mesh:
+    with made(2) as mesh:
         converge(mesh)
         before = spis(mesh)
         afbr = mesh.afbrs[1]
-        os.kill(exabgp_pid(afbr), signal.SIGKILL)
+        pid, since = exabgp_pid(afbr), eventually(lambda: session(mesh, 1), within=10, what="the reflector's session")
+        Fault(mesh, Part.EXABGP, Way.KILL).inject()
+        # Status says for a moment that all is well still: it counts what the reflector has with the new one.
+        eventually(lambda: exabgp_pid(afbr) not in {0, pid}, within=30, what="another ExaBGP runs")
+        eventually(lambda: session(mesh, 1) not in {"", since}, within=30, what="the reflector has a new session")
         eventually(
             lambda: afbr.status()["hook"]["connected"] and sessions(afbr) == {mesh.reflector.address: "up"},
             within=30, what="ExaBGP is back", every=0.2,
@@ -297,17 +343,6 @@ def test_graceful_restart_of_exabgp_and_of_the_reflector() -> None:
         all_hear(mesh, mesh.reflector)
         eventually(lambda: not any(kept(each) for each in mesh.afbrs.values()), within=20, what="all is heard anew")
         assert spis(mesh) == before
-
-
-def exabgp_pid(afbr: Afbr) -> int:
-    """The process id of a router's ExaBGP."""
-    configuration = str(afbr.home / "run" / "exabgp.conf").encode()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if configuration in words and b"setpriv" not in words[0]:
-                return int(entry.name)
-    raise AssertionError("no ExaBGP runs")
 
 
 def test_several_paths_to_one_prefix() -> None:
@@ -326,7 +361,15 @@ def test_several_paths_to_one_prefix() -> None:
             return set(re.findall(r"path (\S+),", told))
 
         eventually(lambda: len(paths()) == 2, within=10, what="both paths are there, by different identifiers")
-        (best,) = eventually(lambda: carries(afbr, shared), within=10, what="one of them carries it")
+        both = {mesh.plan.endpoint(2), mesh.plan.endpoint(3)}
+
+        def carried() -> set[str]:
+            # The path that comes first may carry it until the better one's softwire does; that is degraded so long.
+            found = carries(afbr, shared)
+            done = both <= afbr.up().keys() and not ask(afbr.home / "run" / "control.sock", "plan")["actions"]
+            return found if done and len(found) == 1 else set()
+
+        (best,) = eventually(carried, within=20, what="one of them carries it")
         shown = afbr.softmesh("status", "-c", str(afbr.configuration))
         assert re.search(rf"{shared} from \S+ \(path \d", shown)
         number = int(best.rpartition(":")[2])
@@ -335,7 +378,7 @@ def test_several_paths_to_one_prefix() -> None:
         mesh.afbrs[number].settings["announce"]["prefixes"].remove(shared)
         mesh.afbrs[number].reload()
         eventually(lambda: carries(afbr, shared) == {left}, within=10, what="the other path carries it")
-        eventually(lambda: len(paths()) == 1, within=5, what="one path is left")
+        eventually(lambda: len(paths()) == 1, within=10, what="one path is left")
         assert before.items() <= spis(mesh, but=number).items()
         # BIRD numbers its clients in the order they come back.
         settle(mesh)
@@ -350,11 +393,12 @@ def test_several_paths_to_one_prefix() -> None:
 
 def test_a_reflector_that_is_cut_off_without_a_word() -> None:
     """Its hold time (RFC 4271 §6.5) tells, and nobody else."""
-    with made(2, bgp={"hold_time": 3}) as mesh:
+    # Not the shortest there is: any process that stands still for so long ends its session.
+    with made(2, bgp={"hold_time": 10}) as mesh:
         converge(mesh)
         before = spis(mesh)
         mesh.core.ip("link", "set", mesh.rr.name, "down")
-        eventually(lambda: all(kept(afbr) for afbr in mesh.afbrs.values()), within=15, what="the hold time has expired")
+        eventually(lambda: all(kept(afbr) for afbr in mesh.afbrs.values()), within=30, what="the hold time has expired")
         reasons = {row["reason"] for afbr in mesh.afbrs.values() for row in afbr.status()["neighbors"]}
         assert reasons == {"notification sent (4,0)"}
         assert spis(mesh) == before
@@ -388,16 +432,27 @@ def test_a_route_that_flaps(dampening: bool) -> None:
     with made(3, settings={} if dampening else {"admission": {"dampening": None}}) as mesh:
         converge(mesh)
         before = spis(mesh, but=2)
-        for _ in range(25):
+        steady, restless = [mesh.afbrs[1], mesh.afbrs[3]], mesh.plan.endpoint(2)
+
+        def flap() -> None:
             for command in ("withdraw", "announce"):
                 ask(mesh.afbrs[2].home / "run" / "control.sock", command)
                 time.sleep(0.1)
-        steady, restless = [mesh.afbrs[1], mesh.afbrs[3]], mesh.plan.endpoint(2)
+
+        def left_alone() -> bool:
+            return all(afbr.wires().get(restless, {}).get("rule") == "dampened" for afbr in steady)
+
+        def left_alone_by_now() -> bool:
+            # A speaker that stood still has made one change of many: only what is heard counts.
+            if left_alone():
+                return True
+            flap()
+            return False
+
+        for _ in range(25):
+            flap()
         if dampening:
-            eventually(
-                lambda: all(afbr.wires().get(restless, {}).get("rule") == "dampened" for afbr in steady),
-                within=10, what="it is left alone, and said to be",
-            )  # fmt: skip
+            eventually(left_alone_by_now, within=30, what="it is left alone, and said to be", every=2.0)
         else:
             converge(mesh)
         left = 1 if dampening else 2

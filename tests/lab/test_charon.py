@@ -16,7 +16,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from lab.eventually import until
+from lab.eventually import PATIENCE, until
 from lab.namespace import link
 from lab.peer import Key, Peer
 from softmesh.bgp.codepoints import TunnelType
@@ -87,8 +87,8 @@ class Router(Peer):
     ) -> Connection:
         return self.rendered(self.softwire(peer, *pairs, keys=(key,) if key else None, profile=profile))
 
-    def ping(self, peer: Router, pair: int = 0) -> bool:
-        return self.namespace.ping(peer.islands[pair], source=self.islands[pair])
+    def ping(self, peer: Router, pair: int = 0, *, within: float = 5.0) -> bool:
+        return self.namespace.ping(peer.islands[pair], source=self.islands[pair], within=within)
 
 
 @pytest.fixture(params=PREFIXES)
@@ -216,7 +216,7 @@ async def test_a_peer_with_another_key_is_refused_and_we_are_told_why(routers: R
     assert await left.failure(ours) == "the peer has another key or identity than it announced"
     await left.no_ike_sa()
     assert not any(name == "child-updown" for name, _ in left.heard)
-    assert not left.ping(right)
+    assert not left.ping(right, within=1)
 
 
 async def test_a_peer_that_does_not_accept_our_key_says_so(routers: Routers) -> None:
@@ -299,7 +299,7 @@ async def test_watch_forgets_why_it_failed_once_it_works_and_knows_what_charon_c
     watch = Watch(left.charon.vici, on_change=lambda: None)
     running = asyncio.create_task(watch.run())
     try:
-        await asyncio.wait_for(watch.wait_connected(), 5)
+        await asyncio.wait_for(watch.wait_connected(), 5 * PATIENCE)
         assert watch.ability is None
         await watch.look()
         assert watch.ability is not None

@@ -12,13 +12,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address, ip_network
+from itertools import count
 from pathlib import Path
 
 import pytest
 import vici
 
 from lab.charon import Charon
-from lab.eventually import eventually, holds, until
+from lab.eventually import PATIENCE, eventually, holds, until
 from lab.mesh import Afbr, Direction, Mesh, meshed
 from lab.namespace import LAB, link
 from lab.peer import Peer
@@ -103,12 +104,11 @@ def test_a_peer_with_more_child_sas_than_charon_can_list_is_neither_forgotten_no
         victim.bridge.signal(signal.SIGSTOP)
         multiply(greedy, victim, TOO_MANY)
         last = re.compile(rf"CHILD_SA child-{TOO_MANY - 1}\{{\d+\}} established")
-        eventually(
-            lambda: last.search(greedy.charon.process.tail(200)), within=60, what="the last of them stands", every=0.5
-        )
+        log = greedy.charon.process.log
+        eventually(lambda: last.search(log.read_text()), within=60, what="the last of them stands", every=0.5)
         victim.bridge.signal(signal.SIGCONT)
         row = eventually(
-            lambda: (wire := victim.wires()[greedy.endpoint])["state"] == "degraded" and wire,
+            lambda: wire if (wire := victim.wires().get(greedy.endpoint, {})).get("state") == "degraded" else {},
             within=60, what="it is shown as what it is", every=0.5,
         )  # fmt: skip
         assert "too many CHILD SAs with this peer to list them" in row["reason"]
@@ -148,10 +148,21 @@ def test_thousands_of_others_are_not_in_the_way_and_not_touched() -> None:
         eventually(lambda: meshed(mesh.afbrs.values()), within=60, what="the mesh is up in their midst")
         took = time.monotonic() - began
         assert afbr.bridge is not None
+        planned = ("plan", "-c", str(afbr.configuration))
+        eventually(lambda: "nothing to do" in afbr.softmesh(*planned), within=30, what="there is nothing to do")
         seconds = cpu(afbr.bridge.pid)
-        looks = 10
-        for _ in range(looks):
-            assert "nothing to do" in afbr.softmesh("plan", "-c", str(afbr.configuration))
+        looks = 0
+
+        def nothing_to_do() -> bool:
+            nonlocal looks
+            looks += 1
+            said = afbr.softmesh(*planned)
+            # On a busy machine a look may take longer than a command waits for it.
+            assert said.startswith(("nothing to do", "nothing can be planned: charon has not answered")), said
+            return "nothing to do" in said
+
+        for _ in range(10):
+            eventually(nothing_to_do, within=20, what="charon answers, and there is nothing to do")
         cost = (cpu(afbr.bridge.pid) - seconds) / looks
         assert [problem for problem in afbr.status()["problems"] if "restart strongSwan" in problem]
         assert named(afbr.charon) == {"ours": 1, "theirs": OTHERS}
@@ -159,7 +170,7 @@ def test_thousands_of_others_are_not_in_the_way_and_not_touched() -> None:
         afbr.bridge.stop()
         afbr.softmesh("flush", "-c", str(afbr.configuration), check=False)
         assert named(afbr.charon) == {"theirs": OTHERS}
-        assert ike_sas(afbr.charon, "softmesh-") == 0
+        eventually(lambda: ike_sas(afbr.charon, "softmesh-") == 0, within=20, what="the peer knows that it has gone")
         assert cost < 0.4
 
 
@@ -239,7 +250,7 @@ async def watching(path: Path) -> AsyncIterator[Watch]:
     watch = Watch(path, on_change=lambda: None)
     running = asyncio.create_task(watch.run())
     try:
-        await asyncio.wait_for(watch.wait_connected(), 10)
+        await asyncio.wait_for(watch.wait_connected(), 10 * PATIENCE)
         yield watch
     finally:
         running.cancel()
@@ -275,7 +286,7 @@ async def test_charon_killed_in_the_middle_of_a_listing_is_one_reason_and_no_hal
             what="one reason",
         )
         left.charon.start()
-        await asyncio.wait_for(watch.wait_connected(), 10)
+        await asyncio.wait_for(watch.wait_connected(), 10 * PATIENCE)
         observed = await watch.look()
         assert (observed.ike_sas, dict(observed.connections), observed.key_ids) == ((), {}, frozenset())
 
@@ -289,7 +300,7 @@ async def test_charon_without_descriptors_is_one_reason_until_it_has_some(pair: 
     pid = left.charon.process.pid
     limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     async with watching(left.charon.vici) as watch:
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (descriptors(pid), limits[1]))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest_free(pid), limits[1]))
         with pytest.raises(Unreachable, match="within 10 s"):
             await watch.look()
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
@@ -297,5 +308,7 @@ async def test_charon_without_descriptors_is_one_reason_until_it_has_some(pair: 
         assert watch.problem == ""
 
 
-def descriptors(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+def lowest_free(pid: int) -> int:
+    """The descriptor that the process would get next: below, none is to be had."""
+    used = {int(descriptor.name) for descriptor in Path(f"/proc/{pid}/fd").iterdir()}
+    return next(number for number in count() if number not in used)

@@ -16,6 +16,7 @@ import pytest
 
 from lab.authority import Authority
 from lab.eventually import PATIENCE, eventually, holds
+from lab.fault import exabgp_pid, hook_pid
 from lab.firewall import load
 from lab.mesh import SOFTMESH, Afbr, Direction, Mesh, meshed
 from lab.namespace import program
@@ -108,7 +109,7 @@ def test_one_is_late(late: int) -> None:
     with watched() as (mesh, watcher):
         early = mesh.afbrs[3 - late]
         early.start()
-        eventually(early.status, within=10, what="it runs")
+        eventually(lambda: early.status().get("endpoint"), within=20, what="it runs")
         holds(lambda: not early.up(), during=10, what="there is nobody", every=0.5)
         mesh.start()
         converges(mesh)
@@ -125,6 +126,8 @@ def test_one_is_rebooted_and_remembers_nothing(rebooted: int) -> None:
         assert afbr.bridge is not None
         afbr.bridge.kill()
         afbr.charon.kill()
+        # These go when they notice, and clean up.
+        eventually(lambda: not exabgp_pid(afbr) and not hook_pid(afbr), within=10, what="its ExaBGP has ended")
         shutil.rmtree(afbr.home / "run")
         assert established(mesh.afbrs[3 - rebooted]), "its peer holds what it had"
         afbr.charon.start()
@@ -176,7 +179,7 @@ def test_a_nat_that_changes_ports(behind: int) -> None:
             assert f"@ {hidden}[4500]" not in ike
             assert f"@ {hidden}[2" in ike, "the peer answers where it was asked from"
         left, right = mesh.afbrs.values()
-        assert left.island.ping(mesh.plan.host(right.number, 10), count=3)
+        assert left.island.ping(mesh.plan.host(right.number, 10), count=3, within=5)
     assert watcher.hole == 0
 
 
@@ -250,11 +253,17 @@ def test_rekeying_at_both_ends_at_once(what: str) -> None:
         converges(mesh)
         for _ in range(30):
             before = [spis(afbr, what) for afbr in mesh.afbrs.values()]
-            together(*(rekeying(afbr, what) for afbr in mesh.afbrs.values()))
+            # Neither hears of the other's before its own is under way.
+            with blocked_ike(mesh):
+                together(*(rekeying(afbr, what) for afbr in mesh.afbrs.values()))
+                eventually(lambda: all(trying(afbr) for afbr in mesh.afbrs.values()), within=10, what="both are at it")
             eventually(
                 lambda before=before: [spis(afbr, what) for afbr in mesh.afbrs.values()] != before,  # type: ignore[misc]
-                within=10, what="it is rekeyed", every=0.1,
+                within=20, what="it is rekeyed", every=0.1,
             )  # fmt: skip
+            eventually(
+                lambda: not any(trying(afbr) for afbr in mesh.afbrs.values()), within=20, what="and that is over"
+            )
             if collisions(mesh) >= 3:
                 break
         assert collisions(mesh) >= 3, "they were at it at once"
@@ -287,4 +296,4 @@ def together(*commands: list[str]) -> None:
     """Run commands at the same time; one may find that the other was there first."""
     running = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for command in commands]
     for process in running:
-        process.wait(30)
+        process.wait(30 * PATIENCE)

@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from lab.eventually import eventually
+from lab.eventually import PATIENCE, eventually
 from lab.firewall import load, nft
 from lab.mesh import SOFTMESH, Afbr, Direction, Mesh, meshed
 from lab.namespace import LAB, Process
@@ -29,11 +30,21 @@ def follow(afbr: Afbr, *arguments: str) -> Process:
 
 
 def told(process: Process) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in process.log.read_text().splitlines() if line.startswith("{")]
+    return [json.loads(line) for line in whole(process.log) if line.startswith("{")]
 
 
 def logged(afbr: Afbr) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (afbr.home / "softmesh.log").read_text().splitlines()]
+    return [json.loads(line) for line in whole(afbr.home / "softmesh.log")]
+
+
+def whole(log: Path) -> list[str]:
+    """The lines of a file; the last may be half written."""
+    return log.read_text().rpartition("\n")[0].splitlines()
+
+
+def actions(afbr: Afbr) -> set[str]:
+    """The kinds of actions that were taken for a softwire."""
+    return {line["action"].split()[0] for line in logged(afbr) if line["event"] == "action" and line["softwire"]}
 
 
 def states(events: Sequence[dict[str, Any]]) -> list[str]:
@@ -46,7 +57,9 @@ def carried(events: Sequence[dict[str, Any]]) -> set[str]:
 
 
 def test_the_whole_life_of_a_softwire_by_one_key() -> None:
-    with Mesh(Direction.FOUR_OVER_SIX, 2, settings={"log": {"level": "debug"}}) as mesh:
+    # What is mute is not given up before the test has had its look, on a machine that stands still for a while too.
+    patient = "retransmit_tries = 6"
+    with Mesh(Direction.FOUR_OVER_SIX, 2, settings={"log": {"level": "debug"}}, charon=patient) as mesh:
         left, right = mesh.afbrs.values()
         key = f"{left.endpoint}/ipsec-tunnel-mode"
         load(right.namespace, MUTE)
@@ -76,21 +89,21 @@ def test_the_whole_life_of_a_softwire_by_one_key() -> None:
         left.softmesh("withdraw", "-c", str(left.configuration))
         eventually(lambda: last("gone"), within=30, what="it goes")
 
-        seen = told(stream)
+        def logged_too() -> list[dict[str, Any]]:
+            # The same as `journalctl -o cat | jq 'select(.softwire == …)'` finds.
+            seen, lines = told(stream), logged(right)
+            lines = [line for line in lines if line.get("softwire") == key and line["level"] != "debug"]
+            said = [{name: value for name, value in event.items() if name != "seq"} for event in seen]
+            return seen if said == lines else []
+
+        eventually(lambda: "unload" in actions(right), within=20, what="its connection is unloaded")
+        seen = eventually(logged_too, within=20, what="the log tells the same")
         assert states(seen) == ["wanted", "connecting", "up", "degraded", "up", "gone"]
         assert [event["was"] for event in seen if event["event"] == "softwire"] == [None, *states(seen)[:-1]]
         assert all(event["softwire"] == key for event in seen)
-        # The same as `journalctl -o cat | jq 'select(.softwire == …)'` finds.
-        assert [{"seq": event["seq"], **line} for event, line in zip(
-            seen, (line for line in logged(right) if line.get("softwire") == key and line["level"] != "debug"),
-            strict=True,
-        )] == seen  # fmt: skip
         for line in logged(right):
             assert line.keys() - {"timestamp", "level", "event"} == EVENTS[line["event"]].keys.keys(), line
-        actions = [
-            line["action"].split()[0] for line in logged(right) if line["event"] == "action" and line["softwire"]
-        ]
-        assert {"load", "initiate", "unload"} <= {*actions}
+        assert {"load", "initiate", "unload"} <= actions(right)
         assert stream.stop() == 130 or stream.returncode == -signal.SIGTERM
 
 
@@ -125,17 +138,17 @@ def test_it_ends_when_nobody_reads_any_more(pair: Mesh) -> None:
         os.close(theirs)
         assert os.read(ours, 65536).startswith(b'{"seq"')
         os.close(ours)
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=30 * PATIENCE) == 0
         assert process.stderr is not None
         assert process.stderr.read() == b""
     ended = subprocess.run(
-        [*command, "--no-follow"], capture_output=True, text=True, check=True, timeout=30
+        [*command, "--no-follow"], capture_output=True, text=True, check=True, timeout=30 * PATIENCE
     )  # fmt: skip
     assert len(ended.stdout.splitlines()) == 1
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=30 * PATIENCE) == 130
         assert process.stderr is not None
         assert process.stderr.read() == b""

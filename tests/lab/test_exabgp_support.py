@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.eventually import PATIENCE
 from softmesh.bgp.route import UNICAST, SessionState
 from tests.lab.exabgp_router import EXABGP, FAR, REFLECTOR, Mirrored, attribute_23, reflected, route, tunnel
 
@@ -67,19 +68,23 @@ def test_shipped_configuration_is_valid_for_5_0(tmp_path: Path) -> None:
     assert "/usr/bin/softmesh" in text
     configuration.write_text(text.replace("/usr/bin/softmesh", sys.executable))
     done = subprocess.run(
-        [*EXABGP, "validate", "-n", str(configuration)], capture_output=True, text=True, check=False, timeout=30
+        [*EXABGP, "validate", "-n", str(configuration)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30 * PATIENCE,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     broken = tmp_path / "broken.conf"
     broken.write_text(configuration.read_text().replace("peer-as 65000;", "peer-as;"))
     refused = subprocess.run(
-        [*EXABGP, "validate", "-n", str(broken)], capture_output=True, text=True, check=False, timeout=30
+        [*EXABGP, "validate", "-n", str(broken)], capture_output=True, text=True, check=False, timeout=30 * PATIENCE
     )
     assert refused.returncode != 0, "validate would accept anything"
 
 
 def test_shipped_environment_names_settings_that_exabgp_has() -> None:
-    known = subprocess.run([*EXABGP, "env"], capture_output=True, text=True, check=False, timeout=30).stdout
+    known = subprocess.run([*EXABGP, "env"], capture_output=True, text=True, check=False, timeout=30 * PATIENCE).stdout
     section, names = "", []
     for line in Path("exabgp/exabgp.env").read_text().splitlines():
         if line.startswith("["):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.eventually import eventually, until
 from lab.firewall import Nft, Packet, Witness, load, nft, send
 from lab.namespace import Namespace, link, program
 from softmesh.dataplane.guard import Guard, Guarded
@@ -79,6 +80,16 @@ def protected(family: int, number: int = 1) -> str:
     return f"10.2.0.{number}" if family == 4 else f"2001:db8:1002::{number}"
 
 
+async def dropped(nftables: Nftables, rule: str, packets: int) -> None:
+    """Wait until the guards have dropped that many packets by a rule; some are under way when their sender ends."""
+
+    async def counted() -> bool:
+        return (await nftables.counters())[rule] >= packets
+
+    await until(counted, within=5, what=f"{packets} packets are dropped: {rule}")
+    assert (await nftables.counters())[rule] == packets
+
+
 @pytest.fixture(params=[4, 6], ids=["ipv4-core", "ipv6-core"])
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     router, peer, host = (Namespace(name, forwarding=True) for name in ("router", "peer", "host"))
@@ -112,11 +123,13 @@ async def test_nothing_is_encapsulated_in_the_clear(lab: Lab) -> None:
         send(lab.router, *(Packet(protocol, lab.ours, lab.theirs) for protocol in PROTOCOLS), *l2tp)
 
     attempt()
-    assert (arrived.seen, l2tp.seen, l2tp_to.seen) == (5, 1, 1)
+    arrived.sees(5)
+    l2tp.sees(1)
+    l2tp_to.sees(1)
     await nftables.ensure(lab.guard, lab.guarded)
     attempt()
+    await dropped(nftables, "encapsulation_out", 7)
     assert (arrived.seen, l2tp.seen, l2tp_to.seen) == (5, 1, 1)
-    assert (await nftables.counters())["encapsulation_out"] == 7
 
 
 async def test_nothing_encapsulated_is_taken_in_the_clear(lab: Lab) -> None:
@@ -129,23 +142,28 @@ async def test_nothing_encapsulated_is_taken_in_the_clear(lab: Lab) -> None:
         send(lab.peer, *(Packet(protocol, lab.theirs, lab.ours) for protocol in PROTOCOLS), l2tp)
 
     attempt()
-    assert (passed.seen, l2tp.seen) == (5, 1)
+    passed.sees(5)
+    l2tp.sees(1)
     await nftables.ensure(lab.guard, lab.guarded)
     attempt()
+    await dropped(nftables, "encapsulation_in", 6)
     assert (passed.seen, l2tp.seen) == (5, 1)
-    assert (await nftables.counters())["encapsulation_in"] == 6
 
 
 async def test_fragments_of_an_encapsulation_are_not_taken_either(lab: Lab) -> None:
     nftables = lab.nftables()
     passed = Witness(lab.router, "input", f"meta l4proto {GRE}")
     send(lab.peer, Packet(GRE, lab.theirs, lab.ours, octets=3000))
-    before = passed.seen
-    assert before >= 1
+    eventually(lambda: passed.seen >= 1, within=5, what="fragments arrive")
     await nftables.ensure(lab.guard, lab.guarded)
+    before = passed.seen
     send(lab.peer, Packet(GRE, lab.theirs, lab.ours, octets=3000))
+
+    async def counted() -> bool:
+        return (await nftables.counters())["encapsulation_in"] >= 1
+
+    await until(counted, within=5, what="fragments are dropped")
     assert passed.seen == before
-    assert (await nftables.counters())["encapsulation_in"] >= 1
 
 
 @pytest.mark.parametrize("family", [4, 6])
@@ -156,11 +174,11 @@ async def test_what_softwires_bring_is_not_taken_from_the_core_in_the_clear(lab:
     arrived = Witness(lab.host, "prerouting", "udp dport 4000")
     forged, plain = (Packet(UDP, source, ours, dport=4000) for source in (protected(family), other))
     send(lab.peer, forged, plain)
-    assert arrived.seen == 2
+    arrived.sees(2)
     await nftables.ensure(lab.guard, lab.guarded)
     send(lab.peer, forged, plain)
-    assert arrived.seen == 3
-    assert (await nftables.counters())["spoofed"] == 1
+    arrived.sees(3)
+    await dropped(nftables, "spoofed", 1)
 
 
 async def test_what_is_not_encapsulated_crosses(lab: Lab) -> None:
@@ -173,7 +191,8 @@ async def test_what_is_not_encapsulated_crosses(lab: Lab) -> None:
     send(lab.peer, Packet(UDP, lab.theirs, lab.ours, dport=4500))
     # A tunnel of somebody else's, over the same cable but not between endpoints.
     send(lab.router, Packet(GRE, lab.ours, "172.31.1.2" if lab.version == 4 else "2001:db8:e::2"))
-    assert (ike.seen, elsewhere.seen) == (2, 1)
+    ike.sees(2)
+    elsewhere.sees(1)
     assert set((await nftables.counters()).values()) == {0}
 
 
@@ -302,30 +321,34 @@ async def test_spoofed_inner_sources(lab: Lab) -> None:
     await nftables.ensure(lab.guard, lab.guarded)
     passed = Witness(lab.router, "input", f'iifname "sm-*" meta l4proto {UDP}')
 
-    def attempt(source: str, device: str) -> int:
+    def attempt(source: str, device: str, *, passes: int = 0) -> None:
         before = passed.seen
         ours = "2001:db8:1001::1" if ":" in source else "10.1.0.1"
         lab.peer.ip("route", "replace", ours, "dev", device)
         send(lab.peer, Packet(UDP, source, ours, dport=9))
-        return passed.seen - before
+        passed.sees(before + passes)
 
-    assert [attempt(source, "tunnel") for source in ("10.2.7.7", "2001:db8:1002::7")] == [1, 1]
+    for source in ("10.2.7.7", "2001:db8:1002::7"):
+        attempt(source, "tunnel", passes=1)
     # Of a third router's prefix, ours, nobody's; the address of the peer's own endpoint.
     strangers = ("10.3.0.1", "10.1.1.2", "8.8.8.8", "172.31.0.2", "2001:db8:1003::1", "2001:db8:1001:1::2")
-    assert [attempt(source, "tunnel") for source in strangers] == [0] * len(strangers)
-    spoofed = (await nftables.counters())["spoofed"]
-    assert spoofed == len(strangers)
+    for source in strangers:
+        attempt(source, "tunnel")
+    await dropped(nftables, "spoofed", len(strangers))
     # Nothing is known of this one, so nothing may come out of it.
-    assert attempt("10.2.7.7", "tunnel2") == 0
+    attempt("10.2.7.7", "tunnel2")
+    await dropped(nftables, "spoofed", len(strangers) + 1)
     both = {**lab.guarded.sources, "sm-0000002b": frozenset({ip_network("10.2.7.0/24")})}
     await nftables.ensure(lab.guard, replace(lab.guarded, sources=both))
-    assert attempt("10.2.7.7", "tunnel2") == 1
-    assert attempt("10.2.8.7", "tunnel2") == 0
+    attempt("10.2.7.7", "tunnel2", passes=1)
+    attempt("10.2.8.7", "tunnel2")
+    await dropped(nftables, "spoofed", len(strangers) + 2)
     # A prefix goes from one to the other within one transaction.
     swapped = {SOFTWIRE: both["sm-0000002b"], "sm-0000002b": both[SOFTWIRE]}
     await nftables.ensure(lab.guard, replace(lab.guarded, sources=swapped))
-    assert attempt("10.2.8.7", "tunnel") == 0
-    assert attempt("10.2.8.7", "tunnel2") == 1
+    attempt("10.2.8.7", "tunnel")
+    await dropped(nftables, "spoofed", len(strangers) + 3)
+    attempt("10.2.8.7", "tunnel2", passes=1)
 
 
 async def test_only_the_admitted_are_heard(lab: Lab) -> None:
@@ -340,12 +363,15 @@ async def test_only_the_admitted_are_heard(lab: Lab) -> None:
 
     await nftables.ensure(replace(lab.guard, admitted_only=True), lab.guarded)
     attempt(lab.theirs)
-    assert (passed.seen, esp.seen, ah.seen) == (2, 1, 1)
+    passed.sees(2)
+    esp.sees(1)
+    ah.sees(1)
     attempt(lab.core(3))
+    await dropped(nftables, "not_admitted", 4)
     assert (passed.seen, esp.seen, ah.seen) == (2, 1, 1)
-    assert (await nftables.counters())["not_admitted"] == 4
     await nftables.ensure(replace(lab.guard, admitted_only=True), replace(lab.guarded, admitted=frozenset()))
     attempt(lab.theirs)
+    await dropped(nftables, "not_admitted", 8)
     assert (passed.seen, esp.seen, ah.seen) == (2, 1, 1)
 
 
@@ -356,7 +382,8 @@ async def test_ah_is_not_taken_for_what_it_protects(lab: Lab) -> None:
     into = Witness(lab.router, "input", "ip6 nexthdr 51" if lab.version == 6 else "meta l4proto 51")
     send(lab.router, Packet(51, lab.ours, lab.theirs, octets=24))
     send(lab.peer, Packet(51, lab.theirs, lab.ours, octets=24))
-    assert (out.seen, into.seen) == (1, 1)
+    out.sees(1)
+    into.sees(1)
     assert set((await nftables.counters()).values()) == {0}
 
 
@@ -371,16 +398,17 @@ async def test_marks_tell_whose_labelled_packet_was_looped(lab: Lab) -> None:
     passed = Witness(lab.router, "input", f'iifname "lo" meta l4proto {UDP} meta mark 0')
     for source, target in (("10.2.9.9", "10.1.0.1"), ("2001:db8:1002::9", "2001:db8:1001::1")):
         send(lab.router, Packet(UDP, source, target, dport=9, mark=mark))
-    assert passed.seen == 2, "and the mark is gone"
+    passed.sees(2)  # And the mark is gone.
     for source in ("10.1.0.1", "2001:db8:1001::1"):
         send(lab.router, Packet(UDP, source, source, dport=9, mark=mark))
+    await dropped(nftables, "spoofed", 2)
     assert passed.seen == 2
-    assert (await nftables.counters())["spoofed"] == 2
     # Others' marks, and none, mean nothing.
     foreign = Witness(lab.router, "input", f'iifname "lo" meta l4proto {UDP} meta mark {mark ^ 1}')
     send(lab.router, Packet(UDP, "10.1.0.1", "10.1.0.1", dport=9, mark=mark ^ 1))
     send(lab.router, Packet(UDP, "10.1.0.1", "10.1.0.1", dport=9))
-    assert (passed.seen, foreign.seen) == (3, 1)
+    passed.sees(3)
+    foreign.sees(1)
 
 
 FOREIGN = """

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.eventually import PATIENCE
 from lab.namespace import LAB
 from softmesh.bgp.exabgp_process import ExaBgpNeighbor, ExaBgpSettings, ManagedExaBgp
 from softmesh.bgp.route import UNICAST, SessionState
@@ -178,7 +179,7 @@ async def test_managed_exabgp_is_started_again_and_ends_with_us() -> None:
     task = asyncio.ensure_future(managed.run())
 
     async def until(condition: Callable[[], object], what: str) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 20 * PATIENCE
         while not condition():
             assert time.monotonic() < deadline, f"{what}: {lines[-20:]}"
             assert not task.done(), task

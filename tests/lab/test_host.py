@@ -101,7 +101,7 @@ def test_charon_away_and_its_port_somebody_elses(router: Afbr) -> None:
     finally:
         taker.kill()
         router.charon.start()
-    assert amiss(router) == {}
+    eventually(lambda: amiss(router) == {}, within=10, what="all is well again")
 
 
 def test_lines_for_people(router: Afbr) -> None:

@@ -16,13 +16,15 @@ import pytest
 
 from fuzz import hook_protocol, mutation, vici, vici_client
 from fuzz.attribute import tunnels
-from lab.eventually import eventually, holds
+from lab.eventually import PATIENCE, NotReached, eventually, holds
 from lab.flooder import Flooder, offer
 from lab.mesh import Afbr, Direction, Mesh, meshed
 from tests.unit.bgp.vectors import K1, K1_SPKI, K2, endpoint, sub, tlv
 
 STRANGER = 102
 SEED = 20261121
+SILENCE = 30 * PATIENCE
+"""Seconds after which whoever says nothing will say nothing."""
 
 
 def core(number: int) -> bytes:
@@ -77,6 +79,18 @@ def told(afbr: Afbr) -> Mapping[str, dict[str, Any]]:
     return {route["prefix"]: row for row in afbr.status()["softwires"] for route in row["routes"]}
 
 
+def misjudged(afbr: Afbr, prefixes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """What status says of the prefixes whose kind it does not refuse as it should, by kind."""
+    found, wrong = told(afbr), {}
+    for prefix, kind in prefixes.items():
+        _, rule, words = MALFORMED[kind]
+        row = found.get(prefix, {"state": "", "rule": "", "reason": ""})
+        refused = row["state"] in {"refused", "pending-key"} and row["rule"] == rule
+        if not refused or words not in row["reason"]:
+            wrong[kind] = row
+    return wrong
+
+
 def spis(mesh: Mesh) -> list[dict[str, tuple[str, str]]]:
     return [afbr.spis() for afbr in mesh.afbrs.values()]
 
@@ -94,22 +108,20 @@ def test_malformed_attributes_affect_their_own_prefixes_alone(mesh: Mesh) -> Non
     with closing(Flooder(mesh, STRANGER)) as stranger:
         stranger.announce([(prefix, MALFORMED[kind][0]) for prefix, kind in prefixes.items()])
         stranger.announce([(sound, offer(stranger.endpoint))])
-        eventually(lambda: {*prefixes, sound} <= told(first).keys(), within=20, what="each route has its verdict")
-        found = told(first)
-        for prefix, kind in prefixes.items():
-            _, rule, words = MALFORMED[kind]
-            row = found[prefix]
-            assert (row["state"] in {"refused", "pending-key"}, row["rule"]) == (True, rule), (kind, row)
-            assert words in row["reason"], (kind, row)
-        assert found[sound]["state"] in {"connecting", "wanted"}
+        with contextlib.suppress(NotReached):
+            eventually(lambda: not misjudged(first, prefixes), within=20, what="each route has its verdict")
+        assert misjudged(first, prefixes) == {}
+        eventually(
+            lambda: told(first).get(sound, {}).get("state") in {"connecting", "wanted"}, within=20, what="that is sound"
+        )
         chance = Random(SEED)
         stranger.announce([(f"10.103.{number}.0/24", tunnels(chance)[:1500]) for number in range(200)])
         eventually(
             lambda: sum(p.startswith("10.103.") for p in told(first)) == 200, within=30, what="all have verdicts"
         )
-        assert first.status()["problems"] == []
+        eventually(lambda: first.status()["problems"] == [], within=5, what="nothing is to be mended")
         holds(lambda: spis(mesh) == standing, during=2.0, what="the softwire of the mesh stands, with the same SPIs")
-        assert first.island.ping(mesh.plan.host(2, 10), count=3)
+        assert first.island.ping(mesh.plan.host(2, 10), count=3, within=5)
     assert unharmed(mesh)
 
 
@@ -133,7 +145,7 @@ def test_garbage_on_the_sockets_is_nobody_elses_loss(mesh: Mesh) -> None:
     with contextlib.ExitStack() as stack:
         for one in idle:
             stack.enter_context(one)
-            one.settimeout(5)
+            one.settimeout(SILENCE)
             with contextlib.suppress(OSError):
                 one.connect(str(run / "hook.sock"))
         assert afbr.status()["hook"]["connected"], "the bridge's own connection stands"
@@ -147,7 +159,7 @@ def say(path: Path, said: bytes, *, goes_on: bool = False) -> bytes:
     """Say it, and that it is all unless it ``goes_on``; returns what is answered until the other end hangs up."""
     answer = b""
     with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
-        connection.settimeout(5)
+        connection.settimeout(SILENCE)
         connection.connect(str(path))
         # Whoever has heard enough may hang up before we have said it all.
         with contextlib.suppress(OSError):
@@ -162,7 +174,7 @@ def say(path: Path, said: bytes, *, goes_on: bool = False) -> bytes:
 def greeted(path: Path) -> dict[str, Any]:
     """What the hook says first; nothing where it takes nobody in."""
     with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError, ValueError):
-        connection.settimeout(5)
+        connection.settimeout(SILENCE)
         connection.connect(str(path))
         greeting: dict[str, Any] = json.loads(connection.makefile("rb").readline())
         return greeting
@@ -220,7 +232,10 @@ def test_a_charon_that_makes_no_sense_is_waited_for(mesh: Mesh) -> None:
         bridge = afbr.start()
         eventually(lambda: charon.served > 8, within=60, what="it was asked again and again")
         assert bridge.running
-        assert afbr.status()["charon"]["reason"]
+        # Half of the time it looks for a moment like one that may be asked.
+        eventually(lambda: afbr.status()["charon"]["reason"], within=10, what="status says why it is of no use")
+        # Else the reflector forgets what it keeps of us, and the other end closes the softwire (RFC 4724 §4.2).
+        eventually(lambda: not mesh.bird.restarting(), within=30, what="the reflector has our routes anew")
         bridge.stop()
     afbr.settings["charon"]["vici"] = real
     afbr.write_configuration()

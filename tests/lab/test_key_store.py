@@ -92,9 +92,13 @@ def test_a_store_that_is_down_then_lies_then_serves_and_is_down_again(mesh: Mesh
     eventually(lambda: meshed([left, right]), within=30, what="the softwire is up once the store has the keys")
     for afbr, other in pairs:
         assert store.url.replace("{sha1}", digest(other)) in key_from(afbr, other)
-        assert problem(afbr) == ""
-        served = sum(f"/{digest(other)} " in line and " 200 " in line for line in store.requests.splitlines())
-        assert served == 2, "a wrong answer and the right one, and no more after that"
+        eventually(lambda afbr=afbr: problem(afbr) == "", within=10, what="nothing is to be mended")  # type: ignore[misc]
+    asked = store.requests.count("GET")
+    for afbr, _ in pairs:
+        assert afbr.bridge is not None
+        afbr.bridge.signal(signal.SIGHUP)
+    # SIGHUP has all that is missing asked for at once.
+    holds(lambda: store.requests.count("GET") == asked, during=2, what="after the right answer nothing is asked")
 
     # The store is gone, and the bridge starts anew: what was found once is there.
     store.stop()
@@ -105,7 +109,9 @@ def test_a_store_that_is_down_then_lies_then_serves_and_is_down_again(mesh: Mesh
     eventually(lambda: right.endpoint in left.up(), within=20, what="the bridge sees the softwire again")
     holds(lambda: left.spis() in ({}, before) and state(left, right) == "up", during=3, what="nothing was made anew")
     assert left.spis() == before
-    assert store.url.replace("{sha1}", digest(right)) in key_from(left, right)
+    # BGP may take longer than charon to be as it was.
+    known = store.url.replace("{sha1}", digest(right))
+    eventually(lambda: known in key_from(left, right), within=30, what="the key is explained")
 
 
 def told(afbr: Afbr, reason: str, *, again: bool = True) -> None:
@@ -173,8 +179,8 @@ def test_a_flood_of_unknown_hashes_at_a_slow_store_delays_a_wanted_one_by_a_time
     asked = re.findall(r"GET /(\S+)", store.requests)
     # Of either router what was under way, and little more; in order of arrival it were hundreds.
     assert asked.index(digest(right)) < before + 30
+    assert len({*asked}) < 500, "the flood is not done with"
     eventually(lambda: right.endpoint in left.up(), within=20, what="the softwire is up")
-    assert len(store.requests.splitlines()) < 500, "the flood is not done with"
     flooder.close()
 
 

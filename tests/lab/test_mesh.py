@@ -15,6 +15,7 @@ from lab.eventually import eventually, holds
 from lab.fault import hook_pid
 from lab.mesh import MIXED, Afbr, Direction, Mesh, meshed
 from lab.namespace import LAB
+from lab.proof import Pinger
 
 UP = 20.0
 """Seconds within which a mesh of two must stand."""
@@ -62,9 +63,7 @@ def test_prefix_comes_and_goes_without_a_lost_packet_on_the_others(pair: Mesh) -
     before = spis(pair)
     right.add_site(1)
     left.island.ping(plan.host(2, 10), count=2)
-    flow = left.island.start(
-        "ping", "-n", "-q", "-i", "0.01", "-c", "1500", "-W", "2", plan.host(2, 10), log="island1/flow.log"
-    )
+    flow = Pinger(pair, left, right, interval=0.01)
     for prefixes, expected in (
         ([plan.island(2), plan.island(2, site=1)], second),
         ([plan.island(2)], first),
@@ -79,11 +78,11 @@ def test_prefix_comes_and_goes_without_a_lost_packet_on_the_others(pair: Mesh) -
             lambda expected=expected, mirrored=mirrored: selectors(left) == expected and selectors(right) == mirrored,  # type: ignore[misc]
             within=10, what=f"both ends have exactly {expected}",
         )  # fmt: skip
-        assert flow.running, "the flow must outlast the changes"
+        flow.goes_on()
     assert left.island.ping(plan.host(2, 10, site=1), count=3), "the new prefix carries traffic"
-    assert flow.running, "the flow must outlast the changes"
-    eventually(lambda: not flow.running, within=30, what="the flow has ended")
-    assert "1500 packets transmitted, 1500 received, 0% packet loss" in flow.log.read_text()
+    flow.goes_on()
+    flow.stop()
+    assert flow.unanswered == []
     after = spis(pair)
     for number, held in before.items():
         assert held.items() <= after[number].items(), "the untouched CHILD SA kept its SPIs"
@@ -100,8 +99,11 @@ def test_restart_of_the_bridge_alone_changes_no_spi(pair: Mesh) -> None:
         assert pair.afbrs[1].island.ping(pair.plan.host(2, 10), count=3), "traffic flows without the bridge"
         afbr.start()
         converge(pair)
-        # Its ExaBGP went with it: wait until BGP is whole again and see that even then nothing moved.
-        eventually(lambda afbr=afbr: not afbr.status()["removal_awaits"], within=30, what="end-of-RIB was heard")  # type: ignore[misc]
+        # Its ExaBGP went with it: wait until BGP is whole again, both ways, and see that even then nothing moved.
+        eventually(
+            lambda afbr=afbr: not afbr.status()["removal_awaits"] and not pair.bird.restarting(),  # type: ignore[misc]
+            within=30, what="end-of-RIB was heard",
+        )  # fmt: skip
         holds(lambda: spis(pair) == before, during=2, what="no SPI changes")
 
 

@@ -25,7 +25,7 @@ PORT = 8180
 PROMETHEUS = 9090
 PINGS = 2
 """Of 84 octets each, every way."""
-_FETCH = "import sys, urllib.request; sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], timeout=5).read())"
+_FETCH = "import sys, urllib.request; sys.stdout.buffer.write(urllib.request.urlopen(sys.argv[1], timeout=30).read())"
 
 
 class Scrape:
@@ -96,24 +96,26 @@ def test_a_mesh_that_is_well(mesh: Mesh) -> None:
     first = mesh.afbrs[1]
     scrape = scraped(
         first,
-        # A look on behalf of whoever asks may see them up before the pass that counts them.
+        # A look on behalf of whoever asks may see them up before the pass that counts them; and charon counts as away
+        # while it takes more than a second for an answer.
         lambda scrape: (
             scrape.value("softmesh_softwires", state="up", cause="") == 2
             and scrape.value("softmesh_softwire_convergence_seconds_count") == 2
+            and scrape.value("softmesh_bgp_session_protection", neighbor=mesh.reflector_address, protection="md5") == 1
+            and scrape.value("softmesh_charon_connected") == 1
         ),
         within=20,
-        what="two softwires are shown up, and counted",
+        what="two softwires are shown up, and counted, and the session is judged",
     )
     assert scrape.value("softmesh_softwires_desired") == 2
     assert {scrape.state(wire(mesh, number)) for number in (2, 3)} == {"up"}
-    assert scrape.value("softmesh_charon_connected") == scrape.value("softmesh_hook_connected") == 1
+    assert scrape.value("softmesh_hook_connected") == 1
     assert 0 < scrape.value("softmesh_softwire_convergence_seconds_sum") < 60
     assert scrape.value("softmesh_softwire_child_sas", softwire=wire(mesh, 2)) == 1
     assert scrape.value("softmesh_softwire_established_total", softwire=wire(mesh, 2)) == 1
     assert scrape.value("softmesh_attempts_total") >= 2, "it has the lower endpoint of both"
     assert scrape.value("softmesh_vici_command_duration_seconds_count", command="list-sas") >= 1
     assert scrape.value("softmesh_bgp_session_state", neighbor=mesh.reflector_address, state="up") == 1
-    assert scrape.value("softmesh_bgp_session_protection", neighbor=mesh.reflector_address, protection="md5") == 1
     assert scrape.value("softmesh_bgp_routes", neighbor=mesh.reflector_address, family="ipv4 unicast") == 2
     assert scrape.value("softmesh_hook_delay_seconds_count") >= 0
     assert scrape.value("softmesh_pass_duration_seconds_count") >= 1
@@ -137,7 +139,8 @@ def test_counters_go_on_through_rekeying_and_setting_up_anew(mesh: Mesh) -> None
     def carry() -> None:
         """Traffic both ways, and all of it counted before anything is done to the SA."""
         enough = [octets + PINGS * 84 for octets in seen[-1]]
-        assert first.island.ping(mesh.plan.host(2, 10), count=PINGS)
+        # The other end may be rid of the SA before a moment later than we are.
+        eventually(lambda: first.island.ping(mesh.plan.host(2, 10), count=PINGS), within=20, what="pings are answered")
         counted = scraped(
             first,
             lambda scrape: all(now >= then for now, then in zip(scrape.bytes(name), enough, strict=True)),
@@ -156,11 +159,19 @@ def test_counters_go_on_through_rekeying_and_setting_up_anew(mesh: Mesh) -> None
             within=10,
             what=f"the rekeying of the {what} SA is counted",
         )
-        assert (spis == first.spis()) is (what == "ike"), "SPIs are new after the rekeying of a CHILD SA"
+        # The old CHILD SA may be listed with the new one for a while.
+        eventually(
+            lambda spis=spis, what=what: (spis == first.spis()) is (what == "ike"),  # type: ignore[misc]
+            within=20, what="SPIs are new after the rekeying of a CHILD SA, and of no other",
+        )  # fmt: skip
         seen.append(Scrape(first).bytes(name))
         carry()
+    old = set(first.spis().items())
     first.charon.swanctl("--terminate", "--ike", _connection(first, mesh.plan.endpoint(2)))
-    eventually(lambda: mesh.plan.endpoint(2) in first.up(), within=20, what="it is set up anew")
+    eventually(
+        lambda: mesh.plan.endpoint(2) in first.up() and len(old & set(first.spis().items())) == 1,
+        within=20, what="it is set up anew, and the other stands",
+    )  # fmt: skip
     seen.append(Scrape(first).bytes(name))
     carry()
     assert seen == sorted(seen), f"octets went back: {seen}"
@@ -168,7 +179,12 @@ def test_counters_go_on_through_rekeying_and_setting_up_anew(mesh: Mesh) -> None
     assert min(seen[-1]) >= 4 * PINGS * 84, f"octets were lost: {seen}"
     # In this SA alone there is less: the sum is ours.
     assert first.up()[mesh.plan.endpoint(2)]["bytes_out"] < seen[-1][1]
-    assert Scrape(first).value("softmesh_softwire_established_total", softwire=name) >= 2
+    scraped(
+        first,
+        lambda scrape: scrape.value("softmesh_softwire_established_total", softwire=name) >= 2,
+        within=10,
+        what="that it was set up anew is counted",
+    )
 
 
 def test_prometheus_takes_it_and_an_alert_fires(mesh: Mesh, tmp_path: Path) -> None:
@@ -201,10 +217,13 @@ def test_prometheus_takes_it_and_an_alert_fires(mesh: Mesh, tmp_path: Path) -> N
 
 
 def asked(afbr: Afbr, what: str) -> dict[str, Any]:
-    """What Prometheus' API says; nothing before it listens."""
+    """What Prometheus' API says, once it listens."""
     url = f"http://127.0.0.1:{PROMETHEUS}/api/v1/{what}"
-    done = afbr.namespace.run(sys.executable, "-c", _FETCH, url, check=False)
-    found: dict[str, Any] = json.loads(done.stdout or '{"data": {"activeTargets": []}}')["data"]
+    said = eventually(
+        lambda: afbr.namespace.run(sys.executable, "-c", _FETCH, url, check=False).stdout,
+        within=30, what="Prometheus answers", every=0.5,
+    )  # fmt: skip
+    found: dict[str, Any] = json.loads(said)["data"]
     return found
 
 
@@ -218,12 +237,11 @@ def test_a_peer_that_is_away_is_shown_so_until_it_is_withdrawn(mesh: Mesh) -> No
     second.charon.stop()
     scrape = scraped(
         first,
-        lambda scrape: scrape.of("softmesh_softwire_cause", softwire=wire(mesh, 2)),
+        lambda scrape: scrape.value("softmesh_softwire_cause", softwire=wire(mesh, 2), cause="silent") == 1,
         within=60,
         what="the softwire is shown with the cause of its failure",
     )
     assert scrape.state(wire(mesh, 2)) == "connecting"
-    assert scrape.value("softmesh_softwire_cause", softwire=wire(mesh, 2), cause="silent") == 1
     assert scrape.value("softmesh_softwires", state="connecting", cause="silent") == 1
     assert scrape.value("softmesh_softwire_child_sas", softwire=wire(mesh, 2)) == 0
     assert scrape.value("softmesh_softwire_down_seconds_total", softwire=wire(mesh, 2)) > 0
@@ -235,10 +253,12 @@ def test_a_peer_that_is_away_is_shown_so_until_it_is_withdrawn(mesh: Mesh) -> No
         what="a failed attempt is counted",
     )
     second.softmesh("withdraw", "-c", str(second.configuration))
-    left = scraped(
-        first, lambda scrape: scrape.state(wire(mesh, 2)) is None, within=30, what="it has no series any more"
+    scraped(
+        first,
+        lambda scrape: scrape.state(wire(mesh, 2)) is None and scrape.value("softmesh_softwires_desired") == 1,
+        within=30,
+        what="it has no series any more, and is not counted",
     )
-    assert left.value("softmesh_softwires_desired") == 1
 
 
 def _connection(afbr: Afbr, remote: str) -> str:

@@ -62,12 +62,16 @@ def test_restarts_of_either_change_no_spi(mesh: Mesh) -> None:
     first.bridge.kill()
     first.start()
     eventually(lambda: spis(mesh) == before, within=20, what="the bridge is back and the SPIs are the same")
+    eventually(lambda: bgp_is_whole(first), within=30, what="it has the hook again")
 
     for end in (Process.kill, Process.stop):
         end(running)
         eventually(lambda: not first.status()["hook"]["connected"], within=10, what="the loss of the hook is shown")
         running = exabgp(mesh, first)
-        eventually(lambda: bgp_is_whole(first), within=30, what="BGP is back, with all its routes")
+        eventually(
+            lambda: bgp_is_whole(first) and not mesh.bird.restarting(),
+            within=30, what="BGP is back, with all its routes, ours too",
+        )  # fmt: skip
         holds(lambda: spis(mesh) == before, during=2, what="no SPI changes")
 
 

@@ -71,7 +71,7 @@ def told(what: Told) -> Iterator[None]:
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     try:
-        assert listening.wait(10), "the server listens"
+        assert listening.wait(10 * PATIENCE), "the server listens"
         yield
     finally:
         loop.call_soon_threadsafe(what.events.end)

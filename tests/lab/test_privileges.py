@@ -6,11 +6,12 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from lab.eventually import eventually, holds
+from lab.eventually import PATIENCE, eventually, holds
 from lab.mesh import Afbr, Direction, Mesh, meshed
 from lab.namespace import Process
 from lab.unprivileged import CHARON, User
@@ -51,10 +52,11 @@ def family(process: Process) -> dict[str, int]:
     found = {"bridge": process.pid}
     for name, parent, word in (("exabgp", "bridge", b"exabgp"), ("hook", "exabgp", b"hook")):
         if parent in found:
-            children = Path(f"/proc/{found[parent]}/task/{found[parent]}/children").read_text().split()
-            named = [int(pid) for pid in children if word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
-            if named:
-                found[name] = named[0]
+            for pid in Path(f"/proc/{found[parent]}/task/{found[parent]}/children").read_text().split():
+                # Others of its children, nft above all, end while we look.
+                with suppress(OSError):
+                    if word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"):
+                        found[name] = int(pid)
     return found
 
 
@@ -69,8 +71,9 @@ def test_a_whole_router_has_a_user_of_its_own_and_one_capability(mesh: Mesh, use
     second.start()
     start(user, first)
     eventually(lambda: meshed(mesh.afbrs.values()), within=20, what="the softwire is up")
-    status = first.status()
-    assert status["problems"] == []
+    status = eventually(
+        lambda: told if (told := first.status()).get("problems") == [] else {}, within=10, what="there is no problem"
+    )
     (neighbor,) = status["neighbors"]
     assert neighbor["protection"]["reason"] == "its socket has a TCP-MD5 key", "the kernel tells whoever has it"
     assert first.island.ping(mesh.plan.host(2, 10), within=5)
@@ -95,9 +98,13 @@ def test_a_whole_router_has_a_user_of_its_own_and_one_capability(mesh: Mesh, use
         assert found["CapBnd"] <= {one, none}, name
 
     # And it lasts: a charon that starts anew opens its socket to the group by itself.
+    before = set(first.spis().values())
     first.charon.kill()
     first.charon.start()
-    eventually(lambda: meshed(mesh.afbrs.values()), within=30, what="the softwire is up again", every=0.2)
+    eventually(
+        lambda: meshed(mesh.afbrs.values()) and not before & set(first.spis().values()),
+        within=30, what="the softwire is up again, by other SAs", every=0.2,
+    )  # fmt: skip
     assert first.bridge.stop() == 0
     assert "Traceback" not in first.bridge.log.read_text()
 
@@ -108,11 +115,13 @@ def test_without_the_capability_there_is_no_softwire_and_one_line_says_why(mesh:
     start(user, first, capabilities=())
     lack = "run as root or with CAP_NET_ADMIN"
     eventually(
-        lambda: lack in first.wires().get(second.endpoint, {}).get("reason", ""),
+        lambda: (wire := first.wires().get(second.endpoint)) and wire["state"] == "refused" and lack in wire["reason"],
         within=20, what="the peer is heard of, and refused for want of the guards",
     )  # fmt: skip
-    assert first.wires()[second.endpoint]["state"] == "refused"
-    assert any("blackhole" in problem and "CAP_NET_ADMIN" in problem for problem in first.status()["problems"])
+    eventually(
+        lambda: any("blackhole" in each and "CAP_NET_ADMIN" in each for each in first.status().get("problems", ())),
+        within=10, what="and so are the guards' routes",
+    )  # fmt: skip
     holds(lambda: not first.up() and not second.up(), during=2, what="nothing is built without its guards")
     assert first.bridge is not None
     log = first.bridge.log.read_text()
@@ -123,11 +132,10 @@ def test_without_the_capability_there_is_no_softwire_and_one_line_says_why(mesh:
 def test_without_charons_group_status_names_the_socket(mesh: Mesh, user: User) -> None:
     first = mesh.afbrs[1]
     start(user, first, group=STRANGER)
-    reason = eventually(
-        lambda: first.status().get("charon", {}).get("reason"), within=10, what="status says what is the matter"
-    )
-    assert str(first.charon.vici) in reason
-    assert "Permission denied" in reason
+    eventually(
+        lambda: f"{first.charon.vici}: Permission denied" in first.status().get("charon", {}).get("reason", ""),
+        within=20, what="status says what is the matter",
+    )  # fmt: skip
     assert first.bridge is not None
     assert "Traceback" not in first.bridge.log.read_text()
 
@@ -162,7 +170,7 @@ def test_nobody_else_is_served(mesh: Mesh, user: User, opened: bool) -> None:
     done = first.namespace.run(*user.softmesh("status", "--socket", str(sockets[0])))
     assert first.endpoint in done.stdout
     with socket.socket(socket.AF_UNIX) as reader:
-        reader.settimeout(10)
+        reader.settimeout(10 * PATIENCE)
         reader.connect(str(sockets[1]))
         assert reader.recv(1 << 16)
 

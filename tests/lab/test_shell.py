@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.eventually import PATIENCE
 from lab.namespace import program
 
 SHARE = Path(__file__).resolve().parents[2] / "share"
@@ -14,7 +15,8 @@ PAGES = sorted((SHARE / "man").rglob("*.[15]"))
 
 
 def said(*command: str) -> str:
-    done = subprocess.run([program(command[0]), *command[1:]], capture_output=True, text=True, check=False, timeout=20)
+    command = (program(command[0]), *command[1:])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20 * PATIENCE)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return done.stdout

@@ -9,6 +9,7 @@ import pytest
 from lab.tutorial import PAGES, Block, Failed, blocks, masked, printed
 
 
+@pytest.mark.timeout(480)  # A whole tutorial, every command of which starts a Python.
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_page_does_what_it_shows(page: Path) -> None:
     todo = blocks(page.read_text(encoding="utf-8"))

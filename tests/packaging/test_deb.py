@@ -11,6 +11,7 @@ its units
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,9 @@ from tests.packaging.conftest import PLACE, run
 
 NEWER = f"{__version__}+next"
 SECRETS = ["identity.key", "bgp.password"]
+
+pytestmark = pytest.mark.timeout(600)
+"""The first installs and boots a Debian, others have apt at work."""
 
 
 class Router:
@@ -81,17 +85,16 @@ class Router:
         """The line that the bridge gives systemd."""
         return self.system.show("softmesh", "StatusText")[0]
 
-    def is_settled(self) -> bool:
-        """Whether the softwire is up, and the reflector has our routes from the session that stands.
+    @property
+    def journal(self) -> str:
+        """What the bridge has said, and systemd of it, as far as the journal has it."""
+        return self.system.run("journalctl", "-u", "softmesh", "-o", "cat").stdout
 
-        A session that ends before it has said again what the last one said ends those routes too (RFC 4724 §4.2).
-        """
-        session = self.mesh.bird.birdc("show", "protocols", "all", "client1")
-        return (
-            self.status.startswith("1 of 1 softwires up")
-            and "Established" in session
-            and "graceful restart active" not in session
-        )
+    def is_settled(self) -> bool:
+        """Whether the softwire is up, and the reflector has heard our routes again after a restart."""
+        bird = self.mesh.bird
+        told = bird.established(self.mesh.plan.endpoint(1)) and not bird.restarting()
+        return told and self.status.startswith("1 of 1 softwires up")
 
 
 @pytest.fixture(scope="module")
@@ -149,8 +152,7 @@ def test_ready_means_that_the_bridge_has_gone_round(router: Router) -> None:
     assert router.island.ping(router.mesh.plan.host(2, 10), within=5)
     guards = system.run("nft", "list", "table", "inet", "softmesh").stdout
     assert "unprotected" in guards
-    journal = system.run("journalctl", "-u", "softmesh", "-o", "cat").stdout
-    assert "Traceback" not in journal
+    assert "Traceback" not in router.journal
 
 
 def test_of_the_kernels_settings_only_those_of_the_network_can_be_written(router: Router) -> None:
@@ -181,9 +183,11 @@ def test_reload_answers(router: Router) -> None:
     router.write(router.settings() | {"log": {"level": "loud"}})
     refused = system.run("systemctl", "reload", "softmesh", check=False)
     assert refused.returncode != 0
-    journal = system.run("journalctl", "-u", "softmesh", "-o", "cat").stdout
-    assert "softmesh: /etc/softmesh/mesh.yaml:" in journal
-    assert "log.level" in journal
+    # The journal reads what a program has printed in its own time.
+    eventually(
+        lambda: re.search(r"^softmesh: /etc/softmesh/mesh\.yaml:.*log\.level", router.journal, re.MULTILINE),
+        within=10, what="the journal has the place and what is wrong there",
+    )  # fmt: skip
     eventually(lambda: system.show("softmesh", "ActiveState") == ["active"], within=5, what="it is active as before")
     router.write(router.settings())
     system.run("systemctl", "reload", "softmesh")
@@ -202,20 +206,20 @@ def test_a_restart_leaves_the_softwire_alone(router: Router) -> None:
 def test_the_watchdog_ends_a_bridge_that_hangs(router: Router) -> None:
     system, spis = router.system, router.spis
     assert system.show("softmesh", "WatchdogUSec") == ["3min"]
-    # As the unit has it would take minutes; a round comes every 10 s at least.
+    # As the unit has it would take minutes. A round comes every 10 s at least, or when a busy machine lets it.
     system.run("mkdir", "-p", "/run/systemd/system/softmesh.service.d")
-    hasty = "[Service]\\nWatchdogSec=12s\\nTimeoutAbortSec=1s\\n"
+    hasty = "[Service]\\nWatchdogSec=25s\\nTimeoutAbortSec=1s\\n"
     system.run("sh", "-c", f"printf '{hasty}' > /run/systemd/system/softmesh.service.d/hasty.conf")
     system.run("systemctl", "daemon-reload")
     system.run("systemctl", "restart", "softmesh")
     eventually(router.is_settled, within=30, what="the softwire is found again")
     process = router.process
-    holds(lambda: router.process == process, during=15, what="a bridge that goes round is left alone", every=1)
+    holds(lambda: router.process == process, during=30, what="a bridge that goes round is left alone", every=1)
     system.run("kill", "-STOP", str(process))
-    eventually(lambda: router.process not in {0, process}, within=40, every=0.5, what="there is another bridge")
+    eventually(lambda: router.process not in {0, process}, within=60, every=0.5, what="there is another bridge")
     eventually(router.is_settled, within=30, what="the softwire is found again")
     assert int(*system.show("softmesh", "NRestarts")) == 1
-    assert "Watchdog timeout" in system.run("journalctl", "-u", "softmesh", "-o", "cat").stdout
+    eventually(lambda: "Watchdog timeout" in router.journal, within=10, what="the journal says why")
     assert router.spis == spis
 
 
@@ -257,7 +261,7 @@ def test_removal_leaves_keys_and_nothing_else(router: Router) -> None:
     system = router.system
     system.run("apt-get", "remove", "-y", "-qq", "softmesh", within=120)
     assert system.run("swanctl", "--list-conns").stdout.count("softmesh-") == 0
-    assert router.spis == []
+    eventually(lambda: router.spis == [], within=20, what="the peer has confirmed that the SAs are gone")
     assert system.run("nft", "list", "table", "inet", "softmesh", check=False).returncode != 0
     assert system.run("ip", "route", "show", "proto", "194").stdout == ""
     assert system.run("systemctl", "is-active", "softmesh", check=False).stdout.strip() == "inactive"

@@ -5,8 +5,13 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from softmesh import __version__
 from tests.packaging.conftest import run
+
+pytestmark = pytest.mark.timeout(600)
+"""pip has packages to fetch."""
 
 SHARED = (
     "share/softmesh/strongswan/softmesh.conf",

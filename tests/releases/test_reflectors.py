@@ -6,6 +6,7 @@ import enum
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
@@ -168,7 +169,13 @@ def stands(mesh: Mesh) -> None:
     """Every softwire comes up, and islands reach each other."""
     eventually(lambda: meshed(mesh.afbrs.values()), within=UP, what="every softwire is up")
     for here, there in ((1, 2), (2, 1)):
-        assert mesh.afbrs[here].island.ping(mesh.plan.host(there, 10), count=3)
+        reaches(mesh, here, there)
+
+
+def reaches(mesh: Mesh, here: int, there: int) -> None:
+    """Packets go from one island to the other; charon, whose ESP is in user space, may stand still for a while."""
+    island, host = mesh.afbrs[here].island, mesh.plan.host(there, 10)
+    eventually(lambda: island.ping(host, count=3), within=10, what=f"island {here} reaches island {there}")
 
 
 class Strangers:
@@ -199,16 +206,20 @@ class Strangers:
         """Have the speaker announce a prefix with this attribute; what becomes of it."""
         prefix, after = (self._mesh.plan.island(3, site) for site in (1, 2))
         eventually(lambda: self._speaker.session_up, within=30, what="the speaker's session is up")
+        before = self._ends()
         self._speaker.announce([(prefix, attribute)])
         # What comes after it tells that it has been dealt with.
         self._speaker.announce([(after, None)])
-        eventually(
-            lambda: self.heard(after) is not None or not self._speaker.session_up, within=10, what="it is dealt with"
-        )
-        fate = self._fate(prefix, attribute) if self._speaker.session_up else Fate.RESET
+        eventually(lambda: self.heard(after) is not None or self._ends() > before, within=10, what="it is dealt with")
+        fate = Fate.RESET if self._ends() > before else self._fate(prefix, attribute)
         self._speaker.withdraw(prefix, after)
         eventually(lambda: self.heard(prefix) is self.heard(after) is None, within=10, what="all is taken back")
         return fate
+
+    def _ends(self) -> int:
+        """How often the speaker's session has ended: it is back within milliseconds."""
+        states = [line["neighbor"]["state"] for line in self._speaker.heard() if line.get("type") == "state"]
+        return states.count("down")
 
     def hands_on(self, *communities: int) -> bool:
         """Whether the listener gets these extended communities of the speaker's as they are."""
@@ -288,7 +299,7 @@ def test_certificates_need_no_more_than_the_community(case: Case) -> None:
         expected = ("left-out", "unknown") if case.habits.ours is Fate.RESET else ("announced", "stripped")
         eventually(lambda: carried(mesh) == {expected}, within=UP, what=f"{expected} in status")
         assert all("docs/reflectors.md" in row["carriage"]["remedy"] for row in sessions(mesh, mesh.reflector))
-        eventually(lambda: second.endpoint in first.wires(), within=UP, what="the route is there")
+        eventually(lambda: second.endpoint in first.wires() and age(mesh) > 1, within=UP, what="the route is there")
         holds(lambda: age(mesh) > 0 and not first.up(), during=STEADY, what="sessions stand, and no softwire")
         certify(mesh)
         for afbr in mesh.afbrs.values():
@@ -319,8 +330,10 @@ def test_colors_are_lost_on_frr_and_softwires_are_not(name: str) -> None:
         if name == "forky":
             # 10.7 takes a second tunnel for an error, and does not hear of the route (RFC 7606): what it knew it keeps.
             holds(lambda: age(mesh) > 0 and spis(mesh) == before, during=STEADY, what="all stands")
-            mesh.reflector.restart()
-            eventually(lambda: age(mesh) > 1, within=30, what="the sessions are back")
+            mesh.reflector.stop()
+            stopped = time.monotonic()
+            mesh.reflector.start()
+            eventually(lambda: 1 < age(mesh) < time.monotonic() - stopped, within=30, what="the sessions are back")
             assert mesh.reflector.prefixes() == set()
             for afbr in mesh.afbrs.values():
                 afbr.settings["bgp"]["neighbors"][0]["attribute"] = "never"
@@ -332,6 +345,15 @@ def test_colors_are_lost_on_frr_and_softwires_are_not(name: str) -> None:
             eventually(
                 lambda: carried(mesh) == {("left-out", "unknown")} and age(mesh) > 0, within=UP, what="it is left out"
             )
+            if name == "bookworm":
+                # 8.4 does so only now: whoever still has its session hears that the other's routes are withdrawn. What
+                # comes after that tells that it has been dealt with.
+                for number, afbr in mesh.afbrs.items():
+                    afbr.add_site(1)
+                    afbr.settings["announce"]["prefixes"].append(mesh.plan.island(number, 1))
+                    afbr.reload()
+                eventually(lambda: all(len(each) == 4 for each in spis(mesh)), within=UP, what="all softwires are up")
+                before = spis(mesh)
             holds(lambda: age(mesh) > 0 and spis(mesh) == before, during=STEADY, what="and all stands")
 
 
@@ -355,8 +377,11 @@ def test_openbgpd_of_debian_12_takes_no_ipv4_across_an_ipv6_core() -> None:
         assert resets() <= len(ours)
         before, pid = resets(), hook_pid(first)
         os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
         eventually(lambda: hook_pid(first) not in {0, pid}, within=UP, what="there is a new hook")
-        eventually(lambda: age(mesh) > 0 and withheld() == ours, within=UP, what="it remembers")
+        eventually(
+            lambda: 0 < age(mesh) < time.monotonic() - killed and withheld() == ours, within=UP, what="it remembers"
+        )
         holds(lambda: age(mesh) > 0 and resets() == before, during=STEADY, what="the session goes on standing")
         assert carried(mesh) == {("announced", "unknown")}, "attribute 23 is not what it is about"
         row = sessions(mesh, mesh.reflector)[0]["withheld"]
@@ -392,6 +417,7 @@ def test_either_of_two_kinds_may_go(pair: tuple[tuple[type[Reflector], str], ...
     with Mesh(Direction.FOUR_OVER_SIX, 2, reflectors=makers) as mesh:
         mesh.start()
         stands(mesh)
+        eventually(lambda: all(age(mesh, each) > 0 for each in mesh.reflectors), within=UP, what="the sessions stand")
         before = spis(mesh)
         for reflector in mesh.reflectors:
             up = partial(age, mesh, reflector)
@@ -401,4 +427,4 @@ def test_either_of_two_kinds_may_go(pair: tuple[tuple[type[Reflector], str], ...
             reflector.start()
             eventually(up, within=30, what="its sessions are back")
         holds(lambda: spis(mesh) == before, during=STEADY, what="no SPI changes")
-        assert mesh.afbrs[1].island.ping(mesh.plan.host(2, 10), count=3)
+        reaches(mesh, 1, 2)

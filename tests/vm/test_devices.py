@@ -14,6 +14,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 from pyroute2 import netns
 
+from lab.eventually import PATIENCE
 from lab.namespace import Namespace, link, program
 from softmesh.dataplane import difference
 from softmesh.dataplane.ability import kernel_ability
@@ -274,7 +275,7 @@ async def test_what_goes_under_an_explicit_null_arrives(router: Namespace, versi
                 assert await Kernel().apply(steps) == []
         for inner, headers in (("10.2.0.1", 28), ("2001:db8:1002::1", 48)):
             assert router.ping(inner)
-            whole = ("ping", "-n", "-c", "1", "-W", "1", "-M", "do", "-s")
+            whole = ("ping", "-n", "-c", "1", "-W", "10", "-M", "do", "-s")
             # The kernel takes the label's 4 octets off the MTU by itself.
             assert router.run(*whole, str(1396 - headers), inner, check=False).returncode == 0
             assert "message too long" in router.run(*whole, str(1397 - headers), inner, check=False).stderr
@@ -315,7 +316,7 @@ async def test_the_watch_hears_of_others_and_not_of_what_is_expected(router: Nam
             await asyncio.wait_for(heard.get(), 1)
         for change in (["set", made.name, "mtu", "1300"], ["set", made.name, "down"], ["delete", made.name]):
             router.ip("link", *change)
-            await asyncio.wait_for(heard.get(), 5)
+            await asyncio.wait_for(heard.get(), 5 * PATIENCE)
     finally:
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
@@ -335,7 +336,7 @@ print(asyncio.run(Kernel().apply([AddBlackhole(ip_network("10.0.0.0/8"))]))[0][1
 def test_without_the_right_to_it_is_said(router: Namespace) -> None:
     dropped = (program("setpriv"), "--bounding-set", "-net_admin", "--inh-caps", "-net_admin")
     done = subprocess.run(
-        [*dropped, sys.executable, "-c", _WITHOUT], capture_output=True, text=True, check=False, timeout=60
+        [*dropped, sys.executable, "-c", _WITHOUT], capture_output=True, text=True, check=False, timeout=60 * PATIENCE
     )
     assert done.stdout.splitlines() == [
         "this process may make no interfaces: run it as root, or with CAP_NET_ADMIN",

@@ -36,7 +36,10 @@ def test_mpls_softwires_are_made_by_a_user_with_one_capability() -> None:
         eventually(lambda: meshed(mesh.afbrs.values()), within=60, what="the softwire is up", every=0.5)
         (wire,) = first.up().values()
         assert wire["type"] == "MPLS-in-IP Tunnel with IPsec Transport Mode"
-        assert wire["interface"]["routes"] == mesh.plan.prefixes(2)
+        eventually(
+            lambda: [up["interface"]["routes"] for up in first.up().values()] == [mesh.plan.prefixes(2)],
+            within=30, what="prefixes are routed into its interface", every=0.5,
+        )  # fmt: skip
         assert "encap mpls" in first.namespace.ip("route", "show", mesh.plan.island(2))
         settings = first.namespace.run("cat", f"/proc/sys/net/mpls/conf/{wire['interface']['name']}/input")
         assert settings.stdout.strip() == "1"
