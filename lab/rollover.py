@@ -10,6 +10,7 @@ from typing import Any
 from lab.eventually import eventually, holds
 from lab.mesh import Afbr, Mesh, meshed
 from lab.proof import Pinger
+from lab.standing import connected
 from softmesh.mesh.identity import load_identity
 
 UP = 30.0
@@ -77,6 +78,17 @@ def make_key(afbr: Afbr, name: str) -> Path:
     """Make a further key of a router."""
     afbr.softmesh("keygen", "--out", str(afbr.home / name))
     return afbr.home / f"{name}.key"
+
+
+def unloaded(afbr: Afbr, private_key: Path) -> None:
+    """Wait until a router's charon has been rid of a key; it would go from under whoever loads it again before."""
+    identifier = load_identity(private_key).key_id
+
+    def is_gone() -> bool:
+        with connected(afbr.charon) as session:
+            return identifier.hex().encode() not in session.get_keys()["keys"]
+
+    eventually(is_gone, within=UP, what="the old key is unloaded")
 
 
 def authenticator(private_key: Path) -> str:

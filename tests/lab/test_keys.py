@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from lab.eventually import eventually
 from lab.impostor import Impostor, ask
 from lab.mesh import MIXED, Afbr, Direction, Mesh, meshed
-from lab.rollover import UP, Rollover, authenticator, identities, make_key, roll_over, use, wire
+from lab.rollover import UP, Rollover, authenticator, identities, make_key, roll_over, unloaded, use, wire
 from softmesh.bgp.codepoints import TunnelType
 from softmesh.bgp.sub_tlv import Authenticator, EgressEndpoint, PublicKey
 from softmesh.bgp.tunnel_encapsulation import Tunnel, encode
@@ -44,6 +44,7 @@ def nothing_comes_back(mesh: Mesh, left: Afbr, right: Afbr, done: Rollover) -> N
     before = left.spis()
     # From the right address: the peer's charon has the old key stored to this day.
     ends, prefixes = (left.endpoint, right.endpoint), (mesh.plan.island(left.number), mesh.plan.island(right.number))
+    unloaded(left, done.old)
     refused = ask(left.charon, ends, prefixes, f"@#{authenticator(done.old)}", private_key(done.old))
     assert REFUSED in refused, refused
     # Who refuses is rid of the attempt a moment after he has said so.
@@ -70,6 +71,7 @@ def test_a_key_withdrawn_without_warning_takes_live_sas_along() -> None:
         use(left, "next.key")
         eventually(lambda: identities(right) == {authenticator(new)}, within=UP, what="only the new key's SA stands")
         eventually(lambda: meshed(mesh.afbrs.values()), within=UP, what="the mesh is up again")
+        unloaded(left, old)
         ends, prefixes = (left.endpoint, right.endpoint), (mesh.plan.island(1), mesh.plan.island(2))
         assert REFUSED in ask(left.charon, ends, prefixes, f"@#{authenticator(old)}", private_key(old))
 
