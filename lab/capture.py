@@ -36,11 +36,15 @@ class Capture:
 
     def __init__(self, place: Place, device: str, name: str) -> None:
         self._file = LAB / f"{name}.pcap"
+        log = LAB / f"{name}.tcpdump.log"
+        # What an earlier one of this name has left would pass for what this one says.
+        for left in (self._file, log):
+            left.unlink(missing_ok=True)
         self._process = place.start(
             *(program("tcpdump"), "-i", device, "-n", "-U", "-Z", "root", "-B", "16384", "-s", "128"),
             "--immediate-mode",
             *("-w", str(self._file)),
-            log=f"{name}.tcpdump.log",
+            log=log.name,
         )
         eventually(
             lambda: "listening on" in self._process.log.read_text(),
