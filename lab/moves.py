@@ -103,11 +103,8 @@ def goes_and_comes_back(state: Moving) -> None:
     lossless(state.flow)
 
 
-def becomes(mesh: Mesh, case: Case, *, before: str, lost: int = 3) -> None:
-    """The softwire between two routers becomes another, ``before`` being its type: nothing of either family is lost.
-
-    ``lost``: pings, 10 ms apart, that may be nevertheless.
-    """
+def becomes(mesh: Mesh, case: Case, *, before: str) -> None:
+    """The softwire between two routers becomes another, ``before`` being its type: nothing of either family is lost."""
     left, right = mesh.afbrs.values()
     flows = [
         Pinger(mesh, *ends, interval=0.01, host=mesh.plan.host(ends[1].number, 10, family=family))
@@ -123,7 +120,7 @@ def becomes(mesh: Mesh, case: Case, *, before: str, lost: int = 3) -> None:
     eventually(lambda: is_up(mesh, case), within=UP, what=f"it is {case.tunnel}", every=0.2)
     for flow in flows:
         flow.goes_on()
-        lossless(flow, most=lost)
+        lossless(flow)
 
 
 def _configure(mesh: Mesh, case: Case, afbr: Afbr) -> None:
@@ -132,11 +129,11 @@ def _configure(mesh: Mesh, case: Case, afbr: Afbr) -> None:
     afbr.settings["softwires"] = [configured(mesh, case, other)]
 
 
-def lossless(flow: Pinger, *, most: int = 3) -> None:
-    """End the flow, and assert that nothing of it was lost, or no more than ``most``."""
+def lossless(flow: Pinger) -> None:
+    """End the flow, and assert that nothing of it was lost."""
     sent, _ = flow.stop()
     lost = flow.unanswered
     print(f"moves: {sent} pings at 10 ms, {len(lost)} lost {lost or ''}")
     # Whoever answers in IKE has its half of an SA some milliseconds before the other has (RFC 7296 §1.3), and sends by
     # it; and is rid of it as much earlier.
-    assert len(lost) <= most, f"of {sent} were lost {lost}"
+    assert len(lost) <= 3, f"of {sent} were lost {lost}"

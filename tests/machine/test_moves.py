@@ -1,4 +1,4 @@
-"""A prefix moves to another endpoint, or a softwire gets another type, with XFRM interfaces and all guards."""
+"""A prefix moves to another endpoint, with all guards, or a softwire gets another type; with XFRM interfaces."""
 
 from __future__ import annotations
 
@@ -16,13 +16,10 @@ def test_moves() -> None:
         goes_and_comes_back(state)
 
 
-SLOW = 300
-"""Pings, 10 ms apart. Who has the new type keeps the old one for 3 s; in this emulated machine a peer's pass may take
-longer, and then packets are lost until it is over (docs/failure.md). tests/vm holds changes of type to lose nothing."""
-
-
 def test_another_type() -> None:
-    with Meshes() as meshes:
+    # Without the firewall: with it a pass may take this machine longer than the 3 s after which the peer closes what it
+    # had before (docs/failure.md).
+    with Meshes(settings={"dataplane": {"guards": "routes"}}) as meshes:
         mesh = meshes.over("IPv6")
         for before, tunnel in pairwise(("ipsec-tunnel-mode", "ip-in-ip-ipsec-transport", "ipsec-tunnel-mode")):
-            becomes(mesh, Case(tunnel, "IPv6", "", "encrypt"), before=before, lost=SLOW)
+            becomes(mesh, Case(tunnel, "IPv6", "", "encrypt"), before=before)
