@@ -10,10 +10,11 @@ import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from ipaddress import ip_address, ip_network
 from itertools import count
 from pathlib import Path
+from typing import cast
 
 import pytest
 import vici
@@ -210,6 +211,7 @@ class Tap:
     def __init__(self, charon: Charon) -> None:
         self.path = LAB / "tap.vici"
         self._charon = charon
+        self._serving: list[asyncio.Task[None]] = []
         self.deadly = 0
         """Octets in one connection after which charon is killed; 0 for never."""
 
@@ -218,8 +220,11 @@ class Tap:
         server = await asyncio.start_unix_server(self._serve, self.path)
         async with server:
             yield
+        # Its clients have left: it ends by itself, and what it has open with it.
+        await asyncio.gather(*self._serving)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._serving.append(cast("asyncio.Task[None]", asyncio.current_task()))
         try:
             theirs, ours = await asyncio.open_unix_connection(self._charon.vici)
         except OSError:
@@ -227,21 +232,23 @@ class Tap:
             return
         forth = asyncio.create_task(self._pass_on(reader, ours))
         said = 0
-        while octets := await theirs.read(4096):
-            said += len(octets)
-            writer.write(octets)
-            await writer.drain()
-            if self.deadly and said > self.deadly:
-                self.deadly = 0
-                self._charon.kill()
+        with suppress(ConnectionError):
+            while octets := await theirs.read(4096):
+                said += len(octets)
+                writer.write(octets)
+                await writer.drain()
+                if self.deadly and said > self.deadly:
+                    self.deadly = 0
+                    self._charon.kill()
         writer.close()
         ours.close()
         await forth
 
     @staticmethod
     async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while octets := await reader.read(4096):
-            writer.write(octets)
+        with suppress(ConnectionError):
+            while octets := await reader.read(4096):
+                writer.write(octets)
         writer.close()
 
 

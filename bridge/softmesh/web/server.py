@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import re
+import socket
 import time
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
@@ -39,6 +40,8 @@ ALIVE = 3.0
 """Seconds between signs of life on a stream where nothing happens."""
 _SWEEP = 1.0
 _CLOSING = 0.5
+_CONNECTING = 2
+"""Rounds of asyncio's loop from accept(2) to a connection that aiohttp knows of: a task, then a call."""
 
 _HEADERS = {
     "Content-Security-Policy": (
@@ -78,6 +81,7 @@ class WebServer:
         self._streams: set[RequestHandler] = set()
         server_logger.addFilter(_is_ours)
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_CLOSING)
+        self._listening: Sequence[socket.socket] = ()
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -98,10 +102,10 @@ class WebServer:
 
     async def serve(self, addresses: Sequence[Address], port: int) -> Self:
         """Listen at a port of each address; leaving ``async with`` ends that. Raises OperatorError as ``listen``."""
-        sockets = listen(addresses, port, self._settings)
+        self._listening = listen(addresses, port, self._settings)
         await self._runner.setup()
         loop, http = asyncio.get_running_loop(), cast("web.Server", self._runner.server)
-        self._servers = [await loop.create_server(partial(_admitted, http), sock=each) for each in sockets]
+        self._servers = [await loop.create_server(partial(_admitted, http), sock=each) for each in self._listening]
         self._sweeper = asyncio.create_task(self._sweep(http), name="web connections")
         return self
 
@@ -109,11 +113,22 @@ class WebServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for server in self._servers:
-            server.close()
+        if (http := self._runner.server) is None:
+            return
         if self._sweeper is not None:
             self._sweeper.cancel()
+        # A server that is closed forgets, and leaves open, whom it has accepted and not yet connected.
+        for listening in self._listening:
+            asyncio.get_running_loop().remove_reader(listening)
+        for _round in range(_CONNECTING):
+            await asyncio.sleep(0)
+        for server in self._servers:
+            server.close()
+        transports = [each.transport for each in http.connections if each.transport is not None]
         await self._runner.cleanup()
+        for transport in transports:
+            # Closed already; but what a client does not read would be kept for it for ever.
+            transport.abort()
 
     async def _sweep(self, http: web.Server) -> None:
         """Cut off who takes too long: asyncio and aiohttp would wait for a request, or a reader, for ever."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -371,6 +372,33 @@ async def status_line(site: Site) -> int:
     status = int((await reader.readline()).split()[1])
     writer.close()
     return status
+
+
+@pytest.mark.parametrize("rounds", range(6))
+@pytest.mark.parametrize(
+    "said", [b"", b"GET /api/mesh HTTP/1.1\r\nHost: localhost\r\n\r\n"], ids=["nothing", "a request"]
+)
+def test_nobody_stays_connected_when_it_ends(said: bytes, rounds: int) -> None:
+    """Whoever came just before, and had so many rounds of the loop to get somewhere; nor who does not read."""
+    port = free_port()
+    world = World()
+
+    async def long() -> Mapping[str, Any]:
+        return {"reason": "x" * 20_000_000}
+
+    async def briefly() -> socket.socket:
+        async with await WebServer(
+            Sources(mesh=long, alive=lambda: True, awaited=world.awaited, events=world.events)
+        ).serve((LOOPBACK,), port):
+            client = socket.create_connection((str(LOOPBACK), port))
+            client.sendall(said)
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+        return client
+
+    asyncio.run(briefly()).close()
+    # What was left open warns as it is collected, and a warning is a failure.
+    gc.collect()
 
 
 async def test_a_port_that_is_taken() -> None:
