@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 import re
-import socket
 import time
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
@@ -81,7 +80,6 @@ class WebServer:
         self._streams: set[RequestHandler] = set()
         server_logger.addFilter(_is_ours)
         self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=_CLOSING)
-        self._listening: Sequence[socket.socket] = ()
         self._servers: list[asyncio.Server] = []
         self._sweeper: asyncio.Task[None] | None = None
 
@@ -102,10 +100,10 @@ class WebServer:
 
     async def serve(self, addresses: Sequence[Address], port: int) -> Self:
         """Listen at a port of each address; leaving ``async with`` ends that. Raises OperatorError as ``listen``."""
-        self._listening = listen(addresses, port, self._settings)
+        sockets = listen(addresses, port, self._settings)
         await self._runner.setup()
         loop, http = asyncio.get_running_loop(), cast("web.Server", self._runner.server)
-        self._servers = [await loop.create_server(partial(_admitted, http), sock=each) for each in self._listening]
+        self._servers = [await loop.create_server(partial(_admitted, http), sock=each) for each in sockets]
         self._sweeper = asyncio.create_task(self._sweep(http), name="web connections")
         return self
 
@@ -118,7 +116,7 @@ class WebServer:
         if self._sweeper is not None:
             self._sweeper.cancel()
         # A server that is closed forgets, and leaves open, whom it has accepted and not yet connected.
-        for listening in self._listening:
+        for listening in (each for server in self._servers for each in server.sockets):
             asyncio.get_running_loop().remove_reader(listening)
         for _round in range(_CONNECTING):
             await asyncio.sleep(0)
